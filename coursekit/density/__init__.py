@@ -1,0 +1,1 @@
+"""Classical density estimation: histograms, kernels, neighbours and inverse distribution functions."""
