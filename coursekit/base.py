@@ -241,7 +241,7 @@ _EVALUATES = {
 
 
 def capability_table(*classes: type) -> Table:
-    """What each model can do, generated from the classes.
+    """Tabulate what each model can do, from the classes themselves.
 
     Parameters
     ----------
