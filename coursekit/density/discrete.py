@@ -43,19 +43,34 @@ MAX_STATES = 2**20
 """Largest table that a model here builds."""
 
 
-_REFUSED = dict.fromkeys(
-    (
-        "check_dict_unchanged check_dont_overwrite_parameters check_dtype_object check_estimators_dtypes "
-        "check_estimators_fit_returns_self check_estimators_nan_inf check_estimators_overwrite_params "
-        "check_estimators_pickle check_f_contiguous_array_estimator check_fit2d_1feature check_fit2d_1sample "
-        "check_fit2d_predict1d check_fit_check_is_fitted check_fit_idempotent check_fit_score_takes_y "
-        "check_methods_sample_order_invariance check_methods_subset_invariance check_n_features_in "
-        "check_n_features_in_after_fitting check_pipeline_consistency check_positive_only_tag_during_fit "
-        "check_readonly_memmap_input"
-    ).split(),
+# What scikit-learn's checks cannot ask of a model of integers; the tests repeat them on rounded data.
+_REFUSED: dict[str, str] = dict.fromkeys(
+    [
+        "check_dict_unchanged",
+        "check_dont_overwrite_parameters",
+        "check_dtype_object",
+        "check_estimators_dtypes",
+        "check_estimators_fit_returns_self",
+        "check_estimators_nan_inf",
+        "check_estimators_overwrite_params",
+        "check_estimators_pickle",
+        "check_f_contiguous_array_estimator",
+        "check_fit2d_1feature",
+        "check_fit2d_1sample",
+        "check_fit2d_predict1d",
+        "check_fit_check_is_fitted",
+        "check_fit_idempotent",
+        "check_fit_score_takes_y",
+        "check_methods_sample_order_invariance",
+        "check_methods_subset_invariance",
+        "check_n_features_in",
+        "check_n_features_in_after_fitting",
+        "check_pipeline_consistency",
+        "check_positive_only_tag_during_fit",
+        "check_readonly_memmap_input",
+    ],
     "the check fits real numbers, which a model of integers refuses",
 )
-"""What scikit-learn's checks cannot ask of a model of integers; the tests run them on rounded data instead."""
 
 
 # ---------------------------------------------------------------------------- input
@@ -94,7 +109,7 @@ class _Discrete(DensityEstimator):
     """What the models here share: validated data, and each public method documented once."""
 
     likelihood = Likelihood.EXACT
-    sklearn_checks_that_cannot_apply = _REFUSED
+    sklearn_checks_that_cannot_apply: ClassVar[dict[str, str]] = _REFUSED
     _values = staticmethod(_integers)
     _least_rows = 1
 
@@ -799,9 +814,9 @@ class BernoulliNaiveBayes(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         checked: Any = validate_data(self, X, dtype=np.float64, reset=False)
-        X = _bits(checked, "X")
+        bits = _bits(checked, "X")
         p = self.probabilities_
-        ones, zeros = X[:, None, :], 1 - X[:, None, :]  # (n, 1, d) against (K, d)
+        ones, zeros = bits[:, None, :], 1 - bits[:, None, :]  # (n, 1, d) against (K, d)
         return self.log_prior_ + (xlogy(ones, p) + xlogy(zeros, 1 - p)).sum(axis=2)
 
     def predict_log_proba(self, X: ArrayLike) -> Floats:
