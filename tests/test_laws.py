@@ -180,12 +180,12 @@ def test_bad_queries_are_refused(name):
 
 
 def coerced(model, support):
-    """Round the real numbers that scikit-learn feeds, which discrete models rightly refuse, to their support."""
+    """Bring the real numbers that scikit-learn feeds, which discrete models rightly refuse, to the support."""
     if support == "real":
         return model
 
     def _values(self, x, name):
-        rounded = np.clip(np.rint(4 * x), -100, 100) if support == "integer" else (x > 0.5).astype(float)
+        rounded = np.fmod(np.rint(4 * x), 50) if support == "integer" else (x > 0.5).astype(float)
         return super(cls, self)._values(rounded, name)
 
     name = f"Coerced{type(model).__name__}"
