@@ -13,7 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from numbers import Integral
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -41,36 +41,6 @@ Seed = int | np.random.Generator | np.random.RandomState | None
 
 MAX_STATES = 2**20
 """Largest table that a model here builds."""
-
-
-# What scikit-learn's checks cannot ask of a model of integers; the tests repeat them on rounded data.
-_REFUSED: dict[str, str] = dict.fromkeys(
-    [
-        "check_dict_unchanged",
-        "check_dont_overwrite_parameters",
-        "check_dtype_object",
-        "check_estimators_dtypes",
-        "check_estimators_fit_returns_self",
-        "check_estimators_nan_inf",
-        "check_estimators_overwrite_params",
-        "check_estimators_pickle",
-        "check_f_contiguous_array_estimator",
-        "check_fit2d_1feature",
-        "check_fit2d_1sample",
-        "check_fit2d_predict1d",
-        "check_fit_check_is_fitted",
-        "check_fit_idempotent",
-        "check_fit_score_takes_y",
-        "check_methods_sample_order_invariance",
-        "check_methods_subset_invariance",
-        "check_n_features_in",
-        "check_n_features_in_after_fitting",
-        "check_pipeline_consistency",
-        "check_positive_only_tag_during_fit",
-        "check_readonly_memmap_input",
-    ],
-    "the check fits real numbers, which a model of integers refuses",
-)
 
 
 # ---------------------------------------------------------------------------- input
@@ -109,7 +79,6 @@ class _Discrete(DensityEstimator):
     """What the models here share: validated data, and each public method documented once."""
 
     likelihood = Likelihood.EXACT
-    sklearn_checks_that_cannot_apply: ClassVar[dict[str, str]] = _REFUSED
     _values = staticmethod(_integers)
     _least_rows = 1
 
@@ -203,7 +172,7 @@ class _Bits(_Discrete):
 @catalogued(
     examples=lambda d: [Categorical(), Categorical(states=range(-50, 51), alpha=0.5)],
     support="integer",
-    cost={"fit": "n d", "log_prob": "d log K", "sample": "d log K"},
+    cost={"fit": "O(n d)", "log_prob": "O(d log K)", "sample": "O(d log K)"},
 )
 class Categorical(_Discrete):
     r"""One probability per state; columns are independent.
@@ -301,7 +270,7 @@ class Categorical(_Discrete):
 @catalogued(
     examples=lambda d: [Poisson()],
     support="integer",
-    cost={"fit": "n d", "log_prob": "d", "sample": "d"},
+    cost={"fit": "O(n d)", "log_prob": "O(d)", "sample": "O(d)"},
 )
 class Poisson(_Discrete):
     r"""Independent Poisson columns, :math:`P(k) = e^{-\lambda} \lambda^k / k!`, by maximum likelihood.
@@ -378,7 +347,7 @@ def _log_cell_mass(k: Floats, mean: Floats, scale: Floats | float) -> Floats:
 @catalogued(
     examples=lambda d: [DiscretizedGaussian()],
     support="integer",
-    cost={"fit": "n d", "log_prob": "d", "sample": "d"},
+    cost={"fit": "O(n d)", "log_prob": "O(d)", "sample": "O(d)"},
 )
 class DiscretizedGaussian(_Discrete):
     r"""A Gaussian rounded to the nearest integer; columns are independent.
@@ -407,9 +376,6 @@ class DiscretizedGaussian(_Discrete):
     """
 
     _least_rows = 2
-    sklearn_checks_that_cannot_apply: ClassVar[dict[str, str]] = {
-        name: reason for name, reason in _REFUSED.items() if name != "check_fit2d_1sample"
-    }
 
     def _fit(self, X: Floats) -> None:
         self.means_, self.scales_ = X.mean(axis=0), X.std(axis=0)
@@ -436,7 +402,7 @@ class DiscretizedGaussian(_Discrete):
     examples=lambda d: [DiscretizedKernelDensity(), DiscretizedKernelDensity(bandwidth=0.4)],
     dims=(1,),
     support="integer",
-    cost={"fit": "n d", "log_prob": "n d", "sample": "d"},
+    cost={"fit": "O(n d)", "log_prob": "O(n d)", "sample": "O(d)"},
 )
 class DiscretizedKernelDensity(_Discrete):
     r"""A Gaussian bump on each datum, rounded to the nearest integer.
@@ -491,7 +457,7 @@ class DiscretizedKernelDensity(_Discrete):
     examples=lambda d: [IndependentBernoulli(), IndependentBernoulli(alpha=0.1)],
     dims=(1, 2, 5),
     support="binary",
-    cost={"fit": "n d", "log_prob": "d", "sample": "d"},
+    cost={"fit": "O(n d)", "log_prob": "O(d)", "sample": "O(d)"},
 )
 class IndependentBernoulli(_Bits):
     r"""Independent bits: :math:`P(x) = \prod_i \theta_i^{x_i} (1 - \theta_i)^{1 - x_i}`.
@@ -543,7 +509,7 @@ class IndependentBernoulli(_Bits):
     examples=lambda d: [FullTable(), FullTable(alpha=0.1)],
     dims=(1, 2, 5),
     support="binary",
-    cost={"fit": "n d + 2^d", "log_prob": "d", "sample": "d"},
+    cost={"fit": "O(n d + 2^d)", "log_prob": "O(d)", "sample": "O(d)"},
 )
 class FullTable(_Bits):
     r"""One probability for each of the :math:`2^d` states of :math:`d` bits.
@@ -642,7 +608,7 @@ def _penalized_logistic(Z: Floats, t: Floats, ridge: float, *, max_iter: int = 1
     examples=lambda d: [LogisticAutoregression(), LogisticAutoregression(ridge=0.01)],
     dims=(1, 2, 5),
     support="binary",
-    cost={"fit": "n d^3 per step", "log_prob": "d^2", "sample": "d^2"},
+    cost={"fit": "O(n d^3) per Newton step", "log_prob": "O(d^2)", "sample": "O(d^2)"},
 )
 class LogisticAutoregression(_Bits):
     r"""Each bit given the bits before it is a logistic regression.
@@ -753,6 +719,8 @@ class BernoulliNaiveBayes(ClassifierMixin, BaseEstimator):
     array(['b'], dtype='<U1')
     """
 
+    _values = staticmethod(_bits)
+
     def __init__(self, *, alpha: float = 1.0):
         self.alpha = alpha
 
@@ -776,9 +744,9 @@ class BernoulliNaiveBayes(ClassifierMixin, BaseEstimator):
         ValueError
             If a value is neither 0 nor 1, `y` is missing or not a label, or `alpha` is negative.
         """
-        X, y = validate_data(self, X, y, dtype=np.float64)
+        checked, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
-        X = _bits(X, "X")
+        X = self._values(checked, "X")
         alpha = _at_least(self.alpha, "alpha", 0.0)
         self.classes_, label = np.unique(y, return_inverse=True)
         member = np.eye(len(self.classes_))[label]  # (n, K), one-hot
@@ -814,7 +782,7 @@ class BernoulliNaiveBayes(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         checked: Any = validate_data(self, X, dtype=np.float64, reset=False)
-        bits = _bits(checked, "X")
+        bits = self._values(checked, "X")
         p = self.probabilities_
         ones, zeros = bits[:, None, :], 1 - bits[:, None, :]  # (n, 1, d) against (K, d)
         return self.log_prior_ + (xlogy(ones, p) + xlogy(zeros, 1 - p)).sum(axis=2)
