@@ -3,11 +3,14 @@
 Importing this package is quick and silent, and touches no network.
 """
 
+from coursekit.data.download import DATASETS, DataError, cache_dir, datasets, fetch, load, shared_dir
 from coursekit.data.images import Logit, Part, Splits, bits_per_dim, digits, mnist_sample
 from coursekit.data.toy import Bimodal, EightGaussians, Pinwheel, Rings, SwissRoll, TwoMoons
 
 __all__ = [
+    "DATASETS",
     "Bimodal",
+    "DataError",
     "EightGaussians",
     "Logit",
     "Part",
@@ -17,6 +20,11 @@ __all__ = [
     "SwissRoll",
     "TwoMoons",
     "bits_per_dim",
+    "cache_dir",
+    "datasets",
     "digits",
+    "fetch",
+    "load",
     "mnist_sample",
+    "shared_dir",
 ]
