@@ -18,7 +18,7 @@ cosine_truncexp, cosine_beta33 ::
      "mise": [...], "mise_se": [...]     simulated mean over R repetitions, and its standard error,
      "slope", "slope_se"                 least squares of log mise on log n; bootstrap over repetitions,
      "exact_mise": [...], "exact_slope"  the same from a formula, on the same sample sizes,
-     "exact_is": what that formula is    (exact MISE; first order for gaussian_mle; the limit when misspecified),
+     "exact_is": what that formula is    (exact MISE; first order or the limit for a Gaussian),
      "best": [...]                       the oracle's bin width, bandwidth, k or number of terms,
      "best_slope"                        its exponent in n, or null,
      "far_n", "far_mise", "far_slope"    the exact formula at larger n, closer to the asymptote,
@@ -53,7 +53,7 @@ SEED = 0
 REPETITIONS = 200
 BOOTSTRAP = 2000
 
-# ---------------------------------------------------------------- the target: 0.6 N(-1, .6^2) + 0.4 N(1.5, .9^2)
+# ------------------------------------------------------------------------------------ the target
 LAW = Bimodal()
 WEIGHTS, MEANS, SCALES = np.array(LAW.weights), np.array(LAW.means), np.array(LAW.stds)
 CORE = (-2.0, 3.0)  # the density is above 0.04 there
@@ -207,7 +207,7 @@ def ecdf_error(n: int, _: None, rng: Rng) -> float:
     return float(to_target - within / 2 - mean_distance() / 2)
 
 
-# ------------------------------------------------------------------------------------ one Gaussian by maximum likelihood
+# ------------------------------------------------------------------------------------ one Gaussian, fitted
 def gaussian_distance(mean: float, scale: float, weights: Float, means: Float, scales: Float) -> float:
     """Integral of (N(mean, scale^2) - mixture)^2."""
     own = 1 / (2 * np.sqrt(np.pi) * scale)
@@ -334,12 +334,12 @@ def experiments() -> dict[str, Experiment]:
             tuning="k", n=many, far=huge,
         ),
         "ecdf": Experiment(
-            "empirical distribution function", "finite mean", "mean integral of (F_n - F)^2 over the whole line",
+            "empirical distribution function", "finite mean", "mean of the integral of (F_n - F)^2",
             -1.0, "-1", ecdf_exact, ecdf_error, repetitions=1000,
         ),
         "gaussian_mle": Experiment(
-            "parametric maximum likelihood, well specified", "regular model that holds the target", whole, -1.0,
-            "-1", gaussian_asymptotic, gaussian_error, target="N(0, 1)", repetitions=1000,
+            "parametric maximum likelihood, well specified", "regular model that holds the target", whole,
+            -1.0, "-1", gaussian_asymptotic, gaussian_error, target="N(0, 1)", repetitions=1000,
             exact_is="first order in 1/n: 7 / (16 sqrt(pi) n)",
         ),
         "gaussian_misspecified": Experiment(
@@ -458,7 +458,8 @@ def main(argv: list[str] | None = None) -> None:
             continue
         row = results.row(name, lambda name=name: simulate(name))  # type: ignore[misc]
         print(
-            f"{name:22s} slope {row['slope']:+.3f} +- {row['slope_se']:.3f}   exact {row['exact_slope']:+.3f}   "
+            f"{name:22s} slope {row['slope']:+.3f} +- {row['slope_se']:.3f}   "
+            f"exact {row['exact_slope']:+.3f}   "
             f"theory {row['theory']:+.3f}   {row['metric']}   ({row['cpu_seconds']:.1f} CPU s)"
         )
     if not options.only or "kde_dimension" in options.only:

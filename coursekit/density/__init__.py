@@ -29,6 +29,13 @@ from coursekit.density.inverse_cdf import (
     invert_cdf,
     invert_survival,
 )
+from coursekit.density.knn import (
+    KNNDensity,
+    log_unit_ball_volume,
+    mass_on_window,
+    neighbours_rule,
+    window_changes,
+)
 
 __all__ = [
     "AliasTable",
@@ -42,6 +49,7 @@ __all__ = [
     "Histogram",
     "IndependentBernoulli",
     "InverseCDF",
+    "KNNDensity",
     "LogisticAutoregression",
     "Poisson",
     "Rosenblatt",
@@ -52,6 +60,10 @@ __all__ = [
     "invert_cdf",
     "invert_survival",
     "leave_one_out_risk",
+    "log_unit_ball_volume",
+    "mass_on_window",
+    "neighbours_rule",
     "risk_curve",
     "scott_width",
+    "window_changes",
 ]

@@ -24,7 +24,9 @@ _BLOCK = 2**22  # distances held at once by the brute force: 32 MiB
 
 
 def log_unit_ball_volume(dim: int) -> float:
-    r"""Logarithm of the volume of the unit ball, :math:`\log V_d = \frac d2 \log \pi - \log \Gamma(\frac d2 + 1)`.
+    r"""Logarithm of the volume of the unit ball in `d` dimensions.
+
+    .. math:: \log V_d = \frac d2 \log \pi - \log \Gamma\left(\frac d2 + 1\right)
 
     Parameters
     ----------
@@ -36,23 +38,32 @@ def log_unit_ball_volume(dim: int) -> float:
     float
         Natural logarithm of the volume.
 
+    Raises
+    ------
+    ValueError
+        If `dim` is below 1.
+
+    Notes
+    -----
+    Taught in :ref:`knn`.
+
     Examples
     --------
     >>> round(float(np.exp(log_unit_ball_volume(2))), 6)
     3.141593
-
-    Taught in :ref:`knn`.
     """
     if dim < 1:
-        raise ValueError(f"dim must be at least 1, got {dim}")
+        raise ValueError(f"dim must be at least 1, got {dim}; a ball needs a dimension")
     return 0.5 * dim * math.log(math.pi) - float(gammaln(0.5 * dim + 1))
 
 
 def neighbours_rule(n_samples: int, dim: int) -> int:
-    r"""Number of neighbours at the pointwise-optimal rate, :math:`k = n^{4/(d+4)} / 2`, kept in :math:`[2, n]`.
+    r"""Choose the number of neighbours at the pointwise-optimal rate.
+
+    .. math:: k = n^{4/(d+4)} / 2, \quad \text{kept in } [2, n].
 
     The exponent is the one that balances bias and variance where the density is bounded away
-    from zero. It is *not* the optimal one for the error over the whole line, which is
+    from zero. It is *not* the best one for the error over the whole line, which is
     :math:`n^{2/3}` for Gaussian-type tails in one dimension. The factor one half suits data
     with more than one bump.
 
@@ -72,12 +83,14 @@ def neighbours_rule(n_samples: int, dim: int) -> int:
     ----------
     Mack, Y. P. & Rosenblatt, M. (1979), Multivariate k-nearest neighbor density estimates.
 
+    Notes
+    -----
+    Taught in :ref:`knn`.
+
     Examples
     --------
     >>> neighbours_rule(1000, 1), neighbours_rule(1000, 2)
     (126, 50)
-
-    Taught in :ref:`knn`.
     """
     return int(np.clip(round(0.5 * n_samples ** (4 / (dim + 4))), 2, max(n_samples, 2)))
 
@@ -88,7 +101,7 @@ def neighbours_rule(n_samples: int, dim: int) -> int:
     support="real",
     cost={
         "fit": "O(n log n)",
-        "log_prob": "O(log n + k), few dimensions; O(nd), many",
+        "log_prob": "O(log n + k) for small d, O(nd) for large",
         "sample": "impossible",
     },
 )
@@ -137,6 +150,8 @@ class KNNDensity(DensityEstimator):
 
     Notes
     -----
+    Taught in :ref:`knn`.
+
     Where `k` or more training samples coincide with a query, :math:`R_k(x) = 0` and ``log_prob`` is
     ``+inf``: the estimate has a pole there. Data with many repeated rows (counts, 8-bit images) want
     more neighbours than repeats, or dequantization.
@@ -153,8 +168,6 @@ class KNNDensity(DensityEstimator):
     >>> model = KNNDensity(n_neighbors=100).fit(X)
     >>> bool(abs(np.exp(model.log_prob([[0.0]]))[0] - 0.3989) < 0.08)
     True
-
-    Taught in :ref:`knn`.
     """
 
     likelihood = Likelihood.UNNORMALIZED
@@ -198,6 +211,7 @@ class KNNDensity(DensityEstimator):
         self.X_ = X.copy()
         if self.method_ == "window":
             self._sorted = np.sort(X[:, 0])
+            self._changes = window_changes(self._sorted, self.n_neighbors_)
         elif self.method_ == "tree":
             self._tree = cKDTree(self.X_)
         else:
@@ -226,7 +240,9 @@ class KNNDensity(DensityEstimator):
         return self._log_estimate(self.radius(x), len(self.X_))
 
     def leave_one_out_log_prob(self) -> Float:
-        """The estimate at each training sample made from the other `n - 1`: no sample is its own neighbour.
+        """Evaluate at each training sample the estimate made from the other `n - 1`.
+
+        No sample is then its own neighbour, so the values are those of unseen points.
 
         Returns
         -------
@@ -262,15 +278,19 @@ class KNNDensity(DensityEstimator):
         """
         return self._kth_distance(self._query(x), self.n_neighbors_)
 
+    @property
+    def _count(self) -> int:
+        return self.n_neighbors_ - 1 if self.numerator == "k-1" else self.n_neighbors_
+
     def _log_estimate(self, radius: Float, n: int) -> Float:
         d = self.X_.shape[1]
-        count = self.n_neighbors_ - (self.numerator == "k-1")
         with np.errstate(divide="ignore"):  # radius 0 gives +inf, as documented
-            return math.log(count) - math.log(n) - log_unit_ball_volume(d) - d * np.log(radius)
+            return math.log(self._count) - math.log(n) - log_unit_ball_volume(d) - d * np.log(radius)
 
     def _kth_distance(self, x: Float, k: int) -> Float:
         if self.method_ == "window":
-            start = np.searchsorted(window_changes(self._sorted, k), x[:, 0])
+            changes = self._changes if k == self.n_neighbors_ else window_changes(self._sorted, k)
+            start = np.searchsorted(changes, x[:, 0])
             return np.maximum(x[:, 0] - self._sorted[start], self._sorted[start + k - 1] - x[:, 0])
         if self.method_ == "tree":
             return self._tree.query(x, k=[k])[0][:, 0]
@@ -341,18 +361,20 @@ def window_changes(sample: Float, k: int) -> Float:
     ndarray of shape (n - k,)
         Midpoints, in increasing order.
 
+    Notes
+    -----
     Taught in :ref:`knn`.
     """
     return 0.5 * sample[: len(sample) - k] + 0.5 * sample[k:]
 
 
 def mass_on_window(model: KNNDensity, window: float | tuple[float, float]) -> float:
-    r"""Exact integral of a one-dimensional nearest-neighbour estimate over a window, in closed form.
+    r"""Integrate a one-dimensional nearest-neighbour estimate over a window, in closed form.
 
     Between two changes of the window of neighbours :math:`R_k(x)` is the distance to one sample,
-    and :math:`\int dx / |x - s|` is a logarithm. Nothing is approximated. The mass grows by
-    :math:`\frac{k-1}{n} \ln 10` for each factor ten of the window (with ``numerator="k-1"``), for
-    ever.
+    and :math:`\int dx / |x - s|` is a logarithm: nothing is approximated. Once all samples are
+    inside, the mass grows by :math:`\frac{k-1}{n} \ln 10` (with ``numerator="k-1"``) for each
+    further factor ten of the window, for ever.
 
     Parameters
     ----------
@@ -371,12 +393,25 @@ def mass_on_window(model: KNNDensity, window: float | tuple[float, float]) -> fl
     ValueError
         If the model has more than one column or the window is empty or not finite.
 
+    Notes
+    -----
     Taught in :ref:`knn`.
+
+    Examples
+    --------
+    Two samples at -1 and 1 with ``k = 2``: the estimate is 1 / (4 (1 + |x|)).
+
+    >>> model = KNNDensity(n_neighbors=2).fit([[-1.0], [1.0]])
+    >>> bool(np.isclose(mass_on_window(model, 3.0), np.log(4) / 2))
+    True
     """
     check_is_fitted(model)
     if model.X_.shape[1] != 1:
-        raise ValueError(f"mass_on_window needs a model of one column, got {model.X_.shape[1]}")
-    lower, upper = (-window, window) if np.isscalar(window) else window  # type: ignore[misc, operator]
+        raise ValueError(
+            f"model: mass_on_window is exact for one column, got a model of {model.X_.shape[1]}; "
+            "use quadrature or importance sampling"
+        )
+    lower, upper = window if isinstance(window, tuple) else (-window, window)
     if not (math.isfinite(lower) and math.isfinite(upper) and lower < upper):
         raise ValueError(f"window must be finite with lower < upper, got ({lower}, {upper})")
     sample, k = np.sort(model.X_[:, 0]), model.n_neighbors_
@@ -385,12 +420,9 @@ def mass_on_window(model: KNNDensity, window: float | tuple[float, float]) -> fl
     left, right = edges[:-1], edges[1:]
     start = np.searchsorted(changes, 0.5 * (left + right))
     first, last = sample[start], sample[start + k - 1]
-    middle = np.clip(
-        0.5 * (first + last), left, right
-    )  # left of it the k-th neighbour is `last`, right `first`
-    with np.errstate(divide="ignore", invalid="ignore"):
-        pieces = np.log((last - left) / (last - middle)) + np.log((right - first) / (middle - first))
-    pole = (first == last) & (left <= first) & (first <= right)
-    pieces = np.where(pole, np.inf, np.where(left < right, pieces, 0.0))
-    count = k - (model.numerator == "k-1")
-    return float(count / (2 * len(sample)) * pieces.sum())
+    if np.any((first == last) & (left <= first) & (first <= right)):
+        return math.inf
+    # left of the middle of its window the k-th neighbour of x is `last`, right of it `first`
+    middle = np.clip(0.5 * (first + last), left, right)
+    pieces = np.log((last - left) / (last - middle)) + np.log((right - first) / (middle - first))
+    return model._count / (2 * len(sample)) * float(pieces.sum())
