@@ -13,6 +13,7 @@ import importlib
 import json
 import os
 import pkgutil
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -45,7 +46,7 @@ def prepare(app: Sphinx, config: Config) -> None:
     write_api_pages(Path(app.srcdir) / "api")
     config.nb_execution_cache_path = str(execution.cache_folder(build))
     # Jupyter Book loads every script and style that it finds on every page; we say which, and where.
-    config.html_js_files = ["offline.js"]
+    config.html_js_files = ["course.js"]
     config.html_css_files = ["course.css"]
     generated = build / "generated"
     write_figure_data(generated / "figure_data.js")
@@ -224,16 +225,27 @@ class ExecutionSlack(SphinxRole):
 
 def per_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document) -> None:
     """Colour of the part, and the figures' scripts on the pages that have a figure."""
-    context["course_part"] = page.split("/")[0] if "/" in page else "front"
+    colour = course_colours().get(page.split("/")[0])
+    if colour:
+        context["metatags"] += f"<style>html {{ --part-colour: {colour}; }}</style>"
     if "data-figure=" in (context.get("body") or ""):
         app.add_js_file("figure_data.js")
         app.add_js_file("figures.js")
 
 
+def course_colours() -> dict[str, str]:
+    """One colour per part: those of the figures."""
+    return importlib.import_module("coursekit.plot").COLOR
+
+
 def finish(app: Sphinx, error: Exception | None) -> None:
-    """Redirects of old addresses; and no unused part of MathJax in the published book."""
+    """Redirects of old addresses, pages that open from disk, and no unused part of MathJax."""
     if error is not None or app.builder.format != "html":
         return
+    # Fonts cannot be preloaded from disk, where every file is an origin of its own: an error on each page.
+    for page in Path(app.outdir).rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        execution.write_if_new(page, re.sub(r'<link rel="preload" as="font"[^>]*>\n?', "", text))
     for old, new in app.config.course_redirects.items():
         write_redirect(Path(app.outdir), old, new)
     mathjax = Path(app.outdir) / "_static" / "mathjax"

@@ -1,8 +1,106 @@
-"""Data of the interactive figures."""
+"""Data of the interactive figures, and what they must show.
+
+``script`` writes the data that ``book/_static/figures.js`` draws. ``reference`` computes
+with ``coursekit`` what a figure must show at a setting of its controls; the browser tests
+compare the two, so that the pages' arithmetic is the package's.
+"""
 
 from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from coursekit.data.toy import Bimodal
+from coursekit.density.discrete import Categorical
+from coursekit.density.histogram import Histogram, in_sample_risk, leave_one_out_risk
+from coursekit.density.inverse_cdf import generalized_inverse, invert_cdf
+from coursekit.density.kde import KernelDensity
+from coursekit.density.knn import KNNDensity, mass_on_window
+
+N = 120
+# The lecture's two samples of twenty integers: value to count.
+TRAIN = {3: 1, 4: 6, 5: 8, 6: 5}
+HELD_OUT = {3: 1, 4: 6, 5: 8, 6: 4, 8: 1}
+STATES = list(range(3, 9))
+WINDOWS = [10.0, 100.0, 1e3, 1e4, 1e5, 1e6]
+
+
+def sample() -> np.ndarray:
+    """One sample of the running one-dimensional law, rounded as it ships, shape (n, 1)."""
+    return np.sort(Bimodal().sample(N, random_state=7), axis=0).round(4)
+
+
+def bounds() -> tuple[float, float]:
+    """Range of the plots: whole numbers that hold the sample."""
+    x = sample()
+    return float(np.floor(x.min() - 1)), float(np.ceil(x.max() + 1))
+
+
+def repeat(counts: dict[int, int]) -> np.ndarray:
+    """A table of counts as a sample, shape (n, 1)."""
+    return np.repeat(list(counts), list(counts.values()))[:, None].astype(float)
 
 
 def script() -> str:
     """The data as a script that sets one global variable."""
-    return "window.courseFigures = {};\n"
+    law = Bimodal()
+    data = {
+        "law": {"weights": law.weights, "means": law.means, "stds": law.stds},
+        "sample": sample()[:, 0].tolist(),
+        "bounds": bounds(),
+        "states": STATES,
+        "train": [TRAIN.get(state, 0) for state in STATES],
+        "heldOut": [HELD_OUT.get(state, 0) for state in STATES],
+        "windows": WINDOWS,
+    }
+    return f"window.courseFigures = {json.dumps(data, separators=(',', ':'))};\n"
+
+
+def reference(figure: str, **settings: Any) -> dict[str, Any]:
+    """What `figure` must show at these settings, computed by the package."""
+    return {
+        "kde": _kde,
+        "histogram": _histogram,
+        "knn": _knn,
+        "inverse_cdf": _inverse_cdf,
+        "what_is": _what_is,
+    }[figure](**settings)
+
+
+def _kde(x: list[float], bandwidth: float, kernel: str) -> dict[str, Any]:
+    grid = np.array(x)[:, None]
+    density = np.exp(KernelDensity(bandwidth, kernel=kernel).fit(sample()).log_prob(grid))
+    error = (density - Bimodal().pdf(grid[:, 0])) ** 2
+    return {"y": density, "ise": np.trapezoid(error, grid[:, 0])}
+
+
+def _histogram(x: list[float], bins: int) -> dict[str, Any]:
+    model = Histogram(bins, range=bounds()).fit(sample())
+    return {
+        "y": np.exp(model.log_prob(np.array(x)[:, None])),
+        "inSample": in_sample_risk(model.counts_, model.volumes_),
+        "leaveOneOut": leave_one_out_risk(model.counts_, model.volumes_),
+    }
+
+
+def _knn(x: list[float], neighbors: int) -> dict[str, Any]:
+    model = KNNDensity(neighbors).fit(sample())
+    mass = [mass_on_window(model, window) for window in WINDOWS]
+    return {"y": np.exp(model.log_prob(np.array(x)[:, None])), "mass": mass}
+
+
+def _inverse_cdf(level: float, law: str) -> dict[str, Any]:
+    if law == "atoms":
+        cumulative = np.cumsum(list(TRAIN.values())) / sum(TRAIN.values())
+        return {"x": float(generalized_inverse(list(TRAIN), cumulative, level))}
+    if law == "flat":
+        return {"x": float(invert_cdf(lambda x: np.interp(x, [0, 1, 2, 3], [0, 0.5, 0.5, 1]), level))}
+    return {"x": float(invert_cdf(Bimodal().cdf, level))}
+
+
+def _what_is(alpha: float) -> dict[str, Any]:
+    model = Categorical(states=STATES, alpha=alpha).fit(repeat(TRAIN))
+    states = np.array(STATES, dtype=float)[:, None]
+    return {"y": np.exp(model.log_prob(states)), "logLoss": -model.score(repeat(HELD_OUT))}

@@ -1,0 +1,402 @@
+/* Interactive figures that need no kernel and no server: plain JavaScript, drawn as SVG.
+ *
+ * A page asks for one by <figure class="ck-interactive" data-figure="kde">...</figure>. The data come from
+ * figure_data.js, written by the build. Each figure lists its controls and draws from their values; what it
+ * shows is kept in figure.shown, where the browser tests compare it with the Python package. */
+(function () {
+  "use strict";
+
+  const data = window.courseFigures;
+  const SVG = "http://www.w3.org/2000/svg";
+
+  // --- arithmetic -------------------------------------------------------------------------------------
+
+  const sum = (values) => values.reduce((total, value) => total + value, 0);
+  const range = (n, f) => Array.from({ length: n }, (_, i) => f(i));
+  const grid = (low, high, n) => range(n, (i) => low + ((high - low) * i) / (n - 1));
+  const trapezoid = (x, y) => sum(x.slice(1).map((b, i) => ((b - x[i]) * (y[i] + y[i + 1])) / 2));
+  const normal = (u) => Math.exp(-0.5 * u * u) / Math.sqrt(2 * Math.PI);
+
+  // Normal distribution function: the series near the middle, a continued fraction in the tails.
+  function normalCdf(u) {
+    const z = Math.abs(u);
+    let upper;
+    if (z < 4) {
+      let term = z;
+      let series = z;
+      for (let k = 1; k < 120; k++) {
+        term *= (z * z) / (2 * k + 1);
+        series += term;
+      }
+      upper = 0.5 - series * normal(z);
+    } else {
+      let fraction = z;
+      for (let k = 60; k > 0; k--) fraction = z + k / fraction;
+      upper = normal(z) / fraction;
+    }
+    return u > 0 ? 1 - upper : upper;
+  }
+
+  const mixture = (f) => (x) => sum(data.law.weights.map((w, j) => w * f((x - data.law.means[j]) / data.law.stds[j], j)));
+  const truePdf = mixture((u, j) => normal(u) / data.law.stds[j]);
+  const trueCdf = mixture(normalCdf);
+
+  const KERNELS = {
+    gaussian: normal,
+    epanechnikov: (u) => (Math.abs(u) <= 1 ? 0.75 * (1 - u * u) : 0),
+    box: (u) => (Math.abs(u) <= 1 ? 0.5 : 0),
+  };
+
+  function kernelDensity(x, h, kernel) {
+    const K = KERNELS[kernel];
+    return sum(data.sample.map((s) => K((x - s) / h))) / (data.sample.length * h);
+  }
+
+  function binCounts(bins) {
+    const [low, high] = data.bounds;
+    const counts = range(bins, () => 0);
+    for (const s of data.sample) counts[Math.min(bins - 1, Math.floor(((s - low) * bins) / (high - low)))] += 1;
+    return counts;
+  }
+
+  function risks(bins) {
+    const n = data.sample.length;
+    const h = (data.bounds[1] - data.bounds[0]) / bins;
+    const squares = sum(binCounts(bins).map((c) => (c / n) ** 2));
+    return { inSample: -squares / h, leaveOneOut: 2 / ((n - 1) * h) - ((n + 1) / ((n - 1) * h)) * squares };
+  }
+
+  function neighbourDensity(x, k) {
+    const distances = data.sample.map((s) => Math.abs(x - s)).sort((a, b) => a - b);
+    return (k - 1) / (2 * data.sample.length * distances[k - 1]);
+  }
+
+  // Mass on [-W, W] in closed form: between two changes of neighbours the radius is the distance to one point.
+  function neighbourMass(k, W) {
+    const s = data.sample;
+    const n = s.length;
+    let logs = 0;
+    for (let i = 0; i + k <= n; i++) {
+      const [left, right] = [s[i], s[i + k - 1]];
+      const from = i === 0 ? -W : (s[i - 1] + s[i + k - 1]) / 2;
+      const to = i + k === n ? W : (s[i] + s[i + k]) / 2;
+      const middle = (left + right) / 2;
+      logs += Math.log((right - from) / (right - middle)) + Math.log((to - left) / (middle - left));
+    }
+    return ((k - 1) / (2 * n)) * logs;
+  }
+
+  const total = sum(data.train);
+  const cumulative = data.train.map((_, i) => sum(data.train.slice(0, i + 1)) / total);
+  const LAWS = {
+    continuous: { F: trueCdf, bounds: [-4, 5], points: [] },
+    atoms: {
+      F: (x) => sum(data.train.filter((_, i) => data.states[i] <= x)) / total,
+      bounds: [2, 8],
+      points: data.states.filter((_, i) => data.train[i] > 0),
+    },
+    flat: { F: (x) => 0.5 * Math.min(1, Math.max(0, x)) + 0.5 * Math.min(1, Math.max(0, x - 2)), bounds: [-0.5, 3.5], points: [] },
+  };
+
+  // inf {x : F(x) >= u}: of a step function the first step that reaches u; else by bisection.
+  function generalizedInverse(law, u) {
+    if (law === "atoms") return data.states[cumulative.findIndex((value) => value >= u)];
+    let [low, high] = [-50, 50];
+    for (let i = 0; i < 60; i++) {
+      const middle = (low + high) / 2;
+      if (LAWS[law].F(middle) >= u) high = middle;
+      else low = middle;
+    }
+    return high;
+  }
+
+  function smoothed(alpha) {
+    const n = total + alpha * data.states.length;
+    return data.train.map((count) => (count + alpha) / n);
+  }
+
+  function logLoss(probabilities) {
+    const n = sum(data.heldOut);
+    return -sum(data.heldOut.map((count, i) => (count ? (count / n) * Math.log(probabilities[i]) : 0)));
+  }
+
+  // --- drawing ----------------------------------------------------------------------------------------
+
+  function add(parent, name, attributes, text) {
+    const node = parent.namespaceURI === SVG || name === "svg" ? document.createElementNS(SVG, name) : document.createElement(name);
+    for (const [key, value] of Object.entries(attributes || {})) node.setAttribute(key, value);
+    if (text !== undefined) node.textContent = text;
+    parent.appendChild(node);
+    return node;
+  }
+
+  function ticks(low, high, count) {
+    const rough = (high - low) / count;
+    const power = 10 ** Math.floor(Math.log10(rough));
+    const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough);
+    const first = Math.ceil(low / step - 1e-9);
+    return range(Math.floor(high / step + 1e-9) - first + 1, (i) => (first + i) * step);
+  }
+
+  const number = (value) => (Number.isInteger(value) ? String(value) : Number(value.toPrecision(3)).toString()).replace("-", "−");
+
+  /* Axes with functions that draw into them, in the units of the data. */
+  function axes(svg, box, xlim, ylim, labels) {
+    const X = (x) => box.left + ((x - xlim[0]) / (xlim[1] - xlim[0])) * (box.right - box.left);
+    const Y = (y) => box.bottom - ((y - ylim[0]) / (ylim[1] - ylim[0])) * (box.bottom - box.top);
+    const clamp = (y) => Math.min(Math.max(y, ylim[0]), ylim[1]);
+    const group = add(svg, "g", { class: "ck-axis" });
+    add(group, "path", { d: `M${box.left},${box.top}V${box.bottom}H${box.right}` });
+    for (const x of labels.xticks || ticks(...xlim, 6)) {
+      add(group, "line", { x1: X(x), x2: X(x), y1: box.bottom, y2: box.bottom + 4 });
+      const text = labels.xformat ? labels.xformat(x) : number(x);
+      add(group, "text", { x: X(x), y: box.bottom + 17, "text-anchor": "middle" }, text);
+    }
+    for (const y of ticks(...ylim, 4)) {
+      add(group, "line", { x1: box.left - 4, x2: box.left, y1: Y(y), y2: Y(y) });
+      add(group, "text", { x: box.left - 7, y: Y(y) + 4, "text-anchor": "end" }, number(y));
+    }
+    add(group, "text", { x: box.right, y: box.bottom + 34, "text-anchor": "end" }, labels.x);
+    add(group, "text", { x: box.left + 6, y: box.top + 4 }, labels.y);
+    return {
+      curve: (x, y, style) => {
+        const points = x.map((value, i) => `${X(value).toFixed(2)},${Y(clamp(y[i])).toFixed(2)}`);
+        return add(svg, "path", { class: style, d: "M" + points.join("L") });
+      },
+      bar: (from, to, height, style) =>
+        add(svg, "rect", {
+          class: style,
+          x: X(from),
+          y: Y(Math.max(height, 0)),
+          width: Math.max(X(to) - X(from), 0.5),
+          height: Math.max(Y(0) - Y(height), 0),
+        }),
+      line: (x1, y1, x2, y2, style) => add(svg, "line", { class: style, x1: X(x1), y1: Y(y1), x2: X(x2), y2: Y(y2) }),
+      dot: (x, y, style) => add(svg, "circle", { class: style, cx: X(x), cy: Y(clamp(y)), r: 4.5 }),
+      rug: (values) => {
+        for (const value of values) add(svg, "line", { class: "ck-rug", x1: X(value), x2: X(value), y1: box.bottom - 7, y2: box.bottom });
+      },
+    };
+  }
+
+  /* Two plots on top of each other share one drawing. */
+  const panel = (width, row, height) => ({ left: 46, right: width - 12, top: row + 14, bottom: row + height - 42 });
+
+  // --- the figures ------------------------------------------------------------------------------------
+
+  const TRUE = ["ck-truth", "true density"];
+  const SAMPLE = ["ck-rug", `sample, n = ${data.sample.length}`];
+
+  const FIGURES = {
+    kde: {
+      plot: "A kernel density estimate, the true density and the sample as ticks on the axis.",
+      height: 300,
+      legend: [["ck-model", "estimate"], TRUE, SAMPLE],
+      controls: [
+        { name: "bandwidth", label: "Bandwidth h", min: -1.5, max: 0.5, step: 0.05, value: -0.4, read: (v) => 10 ** v, show: number },
+        { name: "kernel", label: "Kernel", options: { gaussian: "Gaussian", epanechnikov: "Epanechnikov", box: "box" } },
+      ],
+      draw(svg, width, { bandwidth, kernel }) {
+        const x = grid(data.bounds[0], data.bounds[1], 401);
+        const y = x.map((value) => kernelDensity(value, bandwidth, kernel));
+        const truth = x.map(truePdf);
+        const plot = axes(svg, panel(width, 0, 300), data.bounds, [0, 0.8], { x: "x", y: "density" });
+        plot.rug(data.sample);
+        plot.curve(x, truth, "ck-truth");
+        plot.curve(x, y, "ck-model");
+        const ise = trapezoid(x, y.map((value, i) => (value - truth[i]) ** 2));
+        const peaks = y.filter((value, i) => i > 0 && value > y[i - 1] + 1e-9 && value >= (y[i + 1] ?? 0)).length;
+        const text = `Bandwidth ${number(bandwidth)}: integrated squared error ${number(ise)}, ${peaks} peak${peaks === 1 ? "" : "s"}.`;
+        return { text, shown: { x, y, ise } };
+      },
+    },
+
+    histogram: {
+      plot: "Above, a histogram and the true density; below, two risks against the number of bins.",
+      height: 480,
+      legend: [["ck-bar", "histogram"], TRUE, SAMPLE, ["ck-other", "in-sample risk"], ["ck-model", "leave-one-out risk"]],
+      controls: [{ name: "bins", label: "Number of bins", min: 1, max: 80, step: 1, value: 14, show: String }],
+      draw(svg, width, { bins }) {
+        const [low, high] = data.bounds;
+        const h = (high - low) / bins;
+        const heights = binCounts(bins).map((count) => count / (data.sample.length * h));
+        const upper = axes(svg, panel(width, 0, 270), data.bounds, [0, 0.8], { x: "x", y: "density" });
+        heights.forEach((height, j) => upper.bar(low + j * h, low + (j + 1) * h, Math.min(height, 0.8), "ck-bar"));
+        upper.rug(data.sample);
+        const x = grid(low, high, 401);
+        upper.curve(x, x.map(truePdf), "ck-truth");
+        const all = range(80, (i) => risks(i + 1));
+        const lower = axes(svg, panel(width, 270, 210), [0, 80], [-0.5, 0], { x: "number of bins", y: "risk" });
+        const numbers = range(80, (i) => i + 1);
+        lower.curve(numbers, all.map((risk) => risk.inSample), "ck-other");
+        lower.curve(numbers, all.map((risk) => risk.leaveOneOut), "ck-model");
+        lower.line(bins, -0.5, bins, 0, "ck-guide");
+        const { inSample, leaveOneOut } = all[bins - 1];
+        lower.dot(bins, inSample, "ck-other");
+        lower.dot(bins, leaveOneOut, "ck-model");
+        const best = all.reduce((b, risk, i) => (risk.leaveOneOut < all[b].leaveOneOut ? i : b), 0) + 1;
+        const text =
+          `${bins} bin${bins === 1 ? "" : "s"} of width ${number(h)}: in-sample risk ${number(inSample)}, ` +
+          `leave-one-out risk ${number(leaveOneOut)}. Leave-one-out is least at ${best} bins; in-sample falls on and on.`;
+        const centres = range(bins, (j) => low + (j + 0.5) * h);
+        return { text, shown: { x: centres, y: heights, inSample, leaveOneOut } };
+      },
+    },
+
+    knn: {
+      plot: "Above, a nearest-neighbour estimate and the true density; below, its mass on growing windows.",
+      height: 480,
+      legend: [["ck-model", "estimate"], TRUE, SAMPLE],
+      controls: [{ name: "neighbors", label: "Neighbours k", min: 2, max: 80, step: 1, value: 12, show: String }],
+      draw(svg, width, { neighbors }) {
+        const x = grid(data.bounds[0] - 2, data.bounds[1] + 2, 601);
+        const y = x.map((value) => neighbourDensity(value, neighbors));
+        const upper = axes(svg, panel(width, 0, 270), [x[0], x[600]], [0, 0.8], { x: "x", y: "density" });
+        upper.rug(data.sample);
+        upper.curve(x, x.map(truePdf), "ck-truth");
+        upper.curve(x, y, "ck-model");
+        const mass = data.windows.map((window) => neighbourMass(neighbors, window));
+        const decades = data.windows.map(Math.log10);
+        const top = Math.max(2, Math.ceil(mass[mass.length - 1]));
+        const lower = axes(svg, panel(width, 270, 210), [0.5, 6.5], [0, top], {
+          x: "window from −W to W",
+          y: "mass on the window",
+          xticks: decades,
+          xformat: (d) => `10${"⁰¹²³⁴⁵⁶"[d]}`,
+        });
+        lower.line(0.5, 1, 6.5, 1, "ck-guide");
+        decades.forEach((d, i) => lower.bar(d - 0.3, d + 0.3, mass[i], "ck-bar"));
+        const step = ((neighbors - 1) / data.sample.length) * Math.LN10;
+        const text =
+          `k = ${neighbors}: mass ${number(mass[0])} on ±10, ${number(mass[2])} on ±1000, ${number(mass[5])} on ±1000000. ` +
+          `Each factor ten adds (k − 1)/n · ln 10 = ${number(step)}, for ever.`;
+        return { text, shown: { x, y, mass } };
+      },
+    },
+
+    inverse_cdf: {
+      plot: "A distribution function, with a line from the level u across to the function and down to the quantile.",
+      height: 320,
+      legend: [["ck-model", "distribution function F"], ["ck-guide", "from u to its quantile"]],
+      controls: [
+        { name: "level", label: "Level u", min: 0.01, max: 0.99, step: 0.01, value: 0.3, show: (v) => v.toFixed(2) },
+        { name: "law", label: "Law", options: { continuous: "continuous", atoms: "with atoms (integers)", flat: "with a flat stretch" } },
+      ],
+      draw(svg, width, { level, law }) {
+        const { F, bounds, points } = LAWS[law];
+        const plot = axes(svg, panel(width, 0, 320), bounds, [0, 1], { x: "x", y: "F(x)" });
+        const x = grid(bounds[0], bounds[1], 401);
+        if (points.length) {
+          const ends = [bounds[0], ...points, bounds[1]];
+          for (let i = 0; i + 1 < ends.length; i++) plot.curve([ends[i], ends[i + 1]], [F(ends[i]), F(ends[i])], "ck-model");
+          for (const p of points) plot.dot(p, F(p), "ck-model");
+        } else {
+          plot.curve(x, x.map(F), "ck-model");
+        }
+        const quantile = generalizedInverse(law, level);
+        plot.line(bounds[0], level, quantile, level, "ck-guide");
+        plot.line(quantile, level, quantile, 0, "ck-guide");
+        plot.dot(quantile, 0, "ck-point");
+        const text = `u = ${level.toFixed(2)}: the smallest x with F(x) ≥ u is ${number(quantile)}.`;
+        return { text, shown: { x: quantile } };
+      },
+    },
+
+    what_is: {
+      plot: "Bars: the probability of each integer from 3 to 8, beside its share of the sample.",
+      height: 300,
+      legend: [["ck-bar", "smoothed probability"], ["ck-other", "share of the twenty numbers"]],
+      controls: [{ name: "alpha", label: "Smoothing α", min: 0, max: 5, step: 0.1, value: 1, show: (v) => v.toFixed(1) }],
+      draw(svg, width, { alpha }) {
+        const probabilities = smoothed(alpha);
+        const plot = axes(svg, panel(width, 0, 300), [2.4, 8.6], [0, 0.5], { x: "integer", y: "probability", xticks: data.states });
+        data.states.forEach((state, i) => {
+          plot.bar(state - 0.36, state, probabilities[i], "ck-bar");
+          plot.bar(state + 0.04, state + 0.36, data.train[i] / total, "ck-other");
+        });
+        const loss = logLoss(probabilities);
+        const text =
+          `α = ${alpha.toFixed(1)}: P(7) = ${number(probabilities[4])}, P(8) = ${number(probabilities[5])}; ` +
+          `log-loss on the second sample ${Number.isFinite(loss) ? number(loss) + " nats" : "infinite, because it holds an 8"}.`;
+        return { text, shown: { x: data.states, y: probabilities, logLoss: loss } };
+      },
+    },
+  };
+
+  // --- controls ---------------------------------------------------------------------------------------
+
+  function addControl(parent, id, control, changed) {
+    const row = add(parent, "div", { class: "ck-control" });
+    add(row, "label", { for: id }, control.label);
+    if (control.options) {
+      const select = add(row, "select", { id });
+      for (const [value, text] of Object.entries(control.options)) add(select, "option", { value }, text);
+      select.addEventListener("change", changed);
+      return () => select.value;
+    }
+    const read = control.read || Number;
+    const input = add(row, "input", { id, type: "range", min: control.min, max: control.max, step: control.step });
+    input.value = control.value;
+    const output = add(row, "output", { for: id });
+    const update = () => {
+      const text = control.show(read(Number(input.value)));
+      output.textContent = text;
+      input.setAttribute("aria-valuetext", text);
+    };
+    input.addEventListener("input", () => {
+      update();
+      changed();
+    });
+    update();
+    return () => read(Number(input.value));
+  }
+
+  function build(figure, index) {
+    const design = FIGURES[figure.dataset.figure];
+    if (!design) throw new Error(`there is no interactive figure named "${figure.dataset.figure}"`);
+    figure.querySelectorAll(".ck-fallback").forEach((node) => node.remove());
+    const caption = figure.querySelector("figcaption");
+    const body = document.createElement("div");
+    figure.insertBefore(body, caption);
+    const controls = add(body, "div", { class: "ck-controls" });
+    const readers = {};
+    for (const control of design.controls) {
+      const id = `ck-${figure.dataset.figure}-${index}-${control.name}`;
+      readers[control.name] = addControl(controls, id, control, () => draw());
+    }
+    const legend = add(body, "ul", { class: "ck-legend" });
+    for (const [style, text] of design.legend) {
+      const item = add(legend, "li", {});
+      add(item, "span", { class: `ck-swatch ${style}`, "aria-hidden": "true" });
+      item.appendChild(document.createTextNode(text));
+    }
+    const holder = add(body, "div", { class: "ck-plot" });
+    const summary = add(body, "p", { class: "ck-summary", "aria-live": "polite" });
+    let drawnWidth = 0;
+
+    function draw() {
+      const width = Math.max(280, Math.floor(holder.clientWidth || 640));
+      drawnWidth = width;
+      holder.textContent = "";
+      const size = { viewBox: `0 0 ${width} ${design.height}`, width, height: design.height };
+      const svg = add(holder, "svg", { ...size, role: "img", "aria-label": design.plot });
+      const state = Object.fromEntries(Object.entries(readers).map(([name, read]) => [name, read()]));
+      const { text, shown } = design.draw(svg, width, state);
+      if (summary.textContent !== text) summary.textContent = text;
+      figure.shown = { ...shown, settings: state };
+    }
+
+    draw();
+    if (window.ResizeObserver) {
+      new ResizeObserver(() => {
+        if (Math.abs(holder.clientWidth - drawnWidth) > 4) draw();
+      }).observe(holder);
+    }
+  }
+
+  function start() {
+    document.querySelectorAll("figure.ck-interactive[data-figure]").forEach(build);
+  }
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+  else start();
+})();
