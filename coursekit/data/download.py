@@ -1,7 +1,8 @@
 """Verified downloads of the large image data sets.
 
-Every file is checked against its published SHA-256. A download is atomic (a half file never stands under the final
-name), resumes where the server allows, and goes on to the next mirror when a file comes truncated or corrupted.
+Every file is checked against its published SHA-256. A download is atomic (a half file never stands under the
+final name), resumes where the server allows, and goes on to the next mirror when a file comes truncated or
+corrupted.
 
 Three environment variables steer it, each read at the time of the call:
 
@@ -226,8 +227,8 @@ DATASETS: dict[str, Dataset] = {
             "fashion_mnist",
             "clothes, 28x28 grey, 60,000 + 10,000",
             "MIT",
-            'H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning '
-            'algorithms", 2017, arXiv:1708.07747',
+            'H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine '
+            'learning algorithms", 2017, arXiv:1708.07747',
             **_plain(
                 (
                     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
@@ -276,9 +277,9 @@ DATASETS: dict[str, Dataset] = {
 }
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------
 # Where files are
-# ---------------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------
 
 
 def cache_dir() -> Path:
@@ -314,13 +315,13 @@ def _offline() -> bool:
 
 
 def datasets() -> Table:
-    """The data sets that can be fetched, as a table.
+    """List the data sets that can be fetched, as a table.
 
     Returns
     -------
     Table
-        Name, what it is, size of the download, licence, whom to cite, and which cache has it (by file names: only
-        `fetch` reads the files).
+        Name, what it is, size of the download, licence, whom to cite, and which cache has it (by file names:
+        only `fetch` reads the files).
     """
     from coursekit.base import Table
 
@@ -364,7 +365,7 @@ def _is_right(path: Path, sha256: str, *, unpack: bool = False) -> bool:
 
 
 def _find(folder: Path, file: DataFile) -> Path | None:
-    """The verified copy of `file` in `folder`, if there is one."""
+    """Find the verified copy of `file` in `folder`, if there is one."""
     for path in _candidates(folder, file):
         if _is_right(path, file.sha256, unpack=path.name != file.name):
             return path
@@ -376,15 +377,16 @@ def _missing(folder: Path, dataset: Dataset) -> list[str]:
     return [file.name for file in dataset.files if _find(folder, file) is None]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------
 # Fetching
-# ---------------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------
 
 
 def fetch(name: str) -> Path:
     """Make sure that a data set is in a cache, and say where.
 
-    Looks in the shared cache, then in the own cache, then downloads what is missing or wrong into the own cache.
+    Looks in the shared cache, then in the own cache, then downloads what is missing or wrong into the own
+    cache.
 
     Parameters
     ----------
@@ -405,8 +407,9 @@ def fetch(name: str) -> Path:
 
     Notes
     -----
-    On Linux and macOS concurrent calls wait for one another, and an interrupted download is resumed where the server
-    allows it. Elsewhere each call downloads for itself, and the last one to finish puts the file in place.
+    On Linux and macOS concurrent calls wait for one another, and an interrupted download is resumed where the
+    server allows it. Elsewhere each call downloads for itself, and the last one to finish puts the file in
+    place.
     """
     dataset = _dataset(name)
     shared = shared_dir()
@@ -459,8 +462,8 @@ def _download(dataset: Dataset, source: Source, folder: Path) -> Path:
     if _offline():
         state = "in the cache, but its SHA-256 is wrong" if target.exists() else "in no cache"
         raise DataError(
-            f"{dataset.name}: {source.name} is {state} ({cache_dir()}), and COURSEKIT_OFFLINE forbids the network. "
-            f"To fetch it, unset COURSEKIT_OFFLINE and run: coursekit data fetch {dataset.name}"
+            f"{dataset.name}: {source.name} is {state} ({cache_dir()}), and COURSEKIT_OFFLINE forbids the "
+            f"network. To fetch it, unset COURSEKIT_OFFLINE and run: coursekit data fetch {dataset.name}"
         )
     import pooch
     import requests
@@ -481,7 +484,8 @@ def _download(dataset: Dataset, source: Source, folder: Path) -> Path:
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
                 came.append(f"{url}: {_in_words(error)}")
     raise DataError(
-        f"{dataset.name}: no mirror gave {source.name} ({source.size:,} bytes, SHA-256 {source.sha256}). Came:\n  "
+        f"{dataset.name}: no mirror gave {source.name} ({source.size:,} bytes, SHA-256 {source.sha256}). "
+        "Came:\n  "
         + "\n  ".join(dict.fromkeys(came))
         + f"\nCheck the network (or the proxy) and run: coursekit data fetch {dataset.name}\n"
         + f"Or put the file there by hand: {target}"
@@ -497,15 +501,15 @@ def _in_words(error: Exception) -> str:
 
 
 def _part_suffix() -> str:
-    """Half files are shared between calls where a lock keeps the calls apart, else each process has its own."""
+    """Name half files: one for all where a lock keeps processes apart, else one for each process."""
     return ".part" if _fcntl() else f".{os.getpid()}.part"
 
 
 class _Resuming:
     """A downloader for pooch that goes on where the last attempt stopped.
 
-    The bytes go to a half file that outlives a broken connection; only the whole file is handed to pooch, which
-    verifies it and moves it into place.
+    The bytes go to a half file that outlives a broken connection; only the whole file is handed to pooch,
+    which verifies it and moves it into place.
     """
 
     def __init__(self, part: Path):
@@ -568,7 +572,7 @@ def _extract(archive: Path, dataset: Dataset, source: Source, folder: Path) -> N
 
 
 def _fcntl() -> Any:
-    """The module for file locks, or None where there is none (Windows)."""
+    """Find the module for file locks; None where there is none (Windows)."""
     try:
         import fcntl
     except ImportError:
@@ -583,7 +587,8 @@ def _locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(
-            f"cannot make the data cache {folder}: {error.strerror}. Set COURSEKIT_DATA to a folder you can write to"
+            f"cannot make the data cache {folder}: {error.strerror}. "
+            "Set COURSEKIT_DATA to a folder you can write to"
         ) from error
     fcntl = _fcntl()
     if fcntl is None:
@@ -597,9 +602,9 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------
 # Loading
-# ---------------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------
 
 
 def load(name: str) -> Splits:
@@ -614,8 +619,8 @@ def load(name: str) -> Splits:
     "cifar10"            40,000 / 10,000 / 10,000    3072   0-255; red, green, blue planes, 32 rows of 32
     ===================  ==========================  =====  =============================================
 
-    Where the data set has no validation part of its own it is the last 10,000 images of the official training part.
-    ``X.reshape(-1, 28, 28)`` or ``X.reshape(-1, 3, 32, 32)`` gives images.
+    Where the data set has no validation part of its own it is the last 10,000 images of the official training
+    part. ``X.reshape(-1, 28, 28)`` or ``X.reshape(-1, 3, 32, 32)`` gives images.
 
     Parameters
     ----------
@@ -625,7 +630,8 @@ def load(name: str) -> Splits:
     Returns
     -------
     Splits
-        ``train``, ``validation``, ``test``, each with ``X`` uint8 of shape (n, d) and ``y`` int64 of shape (n,).
+        ``train``, ``validation``, ``test``, each with ``X`` uint8 of shape (n, d) and ``y`` int64 of shape
+        (n,).
 
     Raises
     ------
@@ -640,7 +646,7 @@ def load(name: str) -> Splits:
 
 
 def _content(folder: Path, file: DataFile) -> bytes:
-    """The content of a fetched file, unpacked if it stands there packed or is a gzip file itself."""
+    """Read a fetched file, unpacked if it stands there packed or is a gzip file itself."""
     path = _find(folder, file)
     if path is None:
         raise DataError(f"{folder / file.name} changed while it was read; run it again")

@@ -1,7 +1,7 @@
 """Embedded images: the 8x8 digits and a small real part of MNIST, with one fixed split each.
 
-Nothing here needs a network. ``train`` fits, ``validation`` chooses, ``test`` is looked at once: nothing is chosen
-on it.
+Nothing here needs a network. ``train`` fits, ``validation`` chooses, ``test`` is looked at once: nothing is
+chosen on it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _counts() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 
 def digits(form: str = "grey", *, random_state: check.RandomState = 0) -> Splits:
-    r"""The 1,797 8x8 digits of scikit-learn in one of four forms, always in the same split.
+    r"""Load the 1,797 8x8 digits of scikit-learn in one of four forms, always in the same split.
 
     The split is ``order = np.random.default_rng(0).permutation(1797)``: ``order[:1097]`` trains,
     ``order[1097:1297]`` validates, ``order[1297:]`` tests. It does not depend on `form` or `random_state`.
@@ -76,16 +76,17 @@ def digits(form: str = "grey", *, random_state: check.RandomState = 0) -> Splits
     "stochastic"   1 with probability c / 16, else 0             log-probability, binary
     =============  ============================================  ================================
 
-    A density of the dequantized form bounds a probability of the grey form (Jensen): the cell of an image has volume
-    :math:`17^{-64}`, so :math:`\mathbb{E}_u \log p((c + u)/17) - 64 \log 17 \le \log P(c)`. `bits_per_dim` does this.
+    A density of the dequantized form bounds a probability of the grey form (Jensen): the cell of an image has
+    volume :math:`17^{-64}`, so :math:`\mathbb{E}_u \log p((c + u)/17) - 64 \log 17 \le \log P(c)`.
+    `bits_per_dim` does this.
 
     Parameters
     ----------
     form : {"grey", "dequantized", "thresholded", "stochastic"}
         What a pixel is.
     random_state : None, int, RandomState or Generator
-        Randomness of the dequantized and stochastic forms, drawn once for every image; the others ignore it. To draw
-        anew in each epoch, start from the grey form.
+        Randomness of the dequantized and stochastic forms, drawn once for every image; the others ignore it.
+        To draw anew in each epoch, start from the grey form.
 
     Returns
     -------
@@ -99,7 +100,8 @@ def digits(form: str = "grey", *, random_state: check.RandomState = 0) -> Splits
 
     References
     ----------
-    .. [1] E. Alpaydin, C. Kaynak, "Optical recognition of handwritten digits", UCI Machine Learning Repository, 1998.
+    .. [1] E. Alpaydin, C. Kaynak, "Optical recognition of handwritten digits", UCI Machine Learning
+       Repository, 1998.
     .. [2] L. Theis, A. van den Oord, M. Bethge, "A note on the evaluation of generative models", 2016,
        arXiv:1511.01844 (dequantization).
 
@@ -171,8 +173,8 @@ class Logit:
     .. math:: z = \operatorname{logit}(s), \quad s = \alpha + (1 - 2\alpha)\,x, \qquad
         \log\Bigl|\det\frac{\partial z}{\partial x}\Bigr| = \sum_i \log\frac{1 - 2\alpha}{s_i (1 - s_i)}
 
-    With :math:`\alpha > 0` the faces of the cube map to finite points. Latent points beyond the images of the faces
-    go back to data slightly outside the cube: nothing is clipped, because a clipped map has no inverse.
+    With :math:`\alpha > 0` the faces of the cube map to finite points. Latent points beyond the images of the
+    faces go back to data slightly outside the cube: nothing is clipped, because a clipped map has no inverse.
 
     Parameters
     ----------
@@ -202,7 +204,7 @@ class Logit:
             raise ValueError(f"alpha must be in [0, 0.5); got {alpha!r}")
 
     def forward_and_log_det(self, x: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Data to latent, with the logarithm of the absolute Jacobian determinant.
+        """Map data to latent, with the logarithm of the absolute Jacobian determinant.
 
         Parameters
         ----------
@@ -226,14 +228,15 @@ class Logit:
         if not inside.all():
             cube = "[0, 1]" if self.alpha > 0 else "(0, 1), because alpha is 0"
             raise ValueError(
-                f"x must be in {cube}; it reaches from {x.min():.6g} to {x.max():.6g}: dequantize and scale it first"
+                f"x must be in {cube}; it reaches from {x.min():.6g} to {x.max():.6g}: "
+                "dequantize and scale it first"
             )
         log_s = np.log(self.alpha + (1 - 2 * self.alpha) * x)
         log_rest = np.log(self.alpha + (1 - 2 * self.alpha) * (1 - x))  # log(1 - s) without cancellation
         return log_s - log_rest, (math.log(1 - 2 * self.alpha) - log_s - log_rest).sum(1)
 
     def inverse(self, z: ArrayLike) -> NDArray[np.float64]:
-        """Latent to data.
+        """Map latent to data.
 
         Parameters
         ----------
@@ -261,27 +264,28 @@ class Logit:
 
 
 def mnist_sample() -> Splits:
-    """A small real part of MNIST that ships with the package: 8,000 images, each class equally often.
+    """Load a small real part of MNIST that ships with the package: 8,000 images, each class equally often.
 
-    Of the images of one digit in the order of the official training file, 600 evenly spaced ones are taken; every
-    sixth of them validates, the others train. The test part is 200 evenly spaced images of each digit of the official
-    test file. Parts keep the order of their file. ``python -m coursekit.data.mnist_subset`` makes the file anew.
+    Of the images of one digit in the order of the official training file, 600 evenly spaced ones are taken;
+    every sixth of them validates, the others train. The test part is 200 evenly spaced images of each digit
+    of the official test file. Parts keep the order of their file. ``python -m coursekit.data.mnist_subset``
+    makes the file anew.
 
     Returns
     -------
     Splits
-        ``train``, ``validation`` and ``test`` with 5,000, 1,000 and 2,000 rows; ``X`` uint8 of shape (n, 784), grey
-        values 0 to 255 with ink bright; ``y`` the digit.
+        ``train``, ``validation`` and ``test`` with 5,000, 1,000 and 2,000 rows; ``X`` uint8 of shape (n,
+        784), grey values 0 to 255 with ink bright; ``y`` the digit.
 
     Notes
     -----
-    MNIST is by Yann LeCun, Corinna Cortes and Christopher J. C. Burges, under CC BY-SA 3.0; so is this part of it
-    (``mnist_sample.LICENSE.txt`` beside the file).
+    MNIST is by Yann LeCun, Corinna Cortes and Christopher J. C. Burges, under CC BY-SA 3.0; so is this part
+    of it (``mnist_sample.LICENSE.txt`` beside the file).
 
     References
     ----------
-    .. [1] Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition",
-       Proceedings of the IEEE 86(11), 1998.
+    .. [1] Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document
+       recognition", Proceedings of the IEEE 86(11), 1998.
 
     Examples
     --------

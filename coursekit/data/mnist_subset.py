@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,7 @@ def evenly_spaced(y: NDArray[np.int64], per_class: int) -> NDArray[np.int64]:
 
 
 def subset(train: Part, test: Part) -> Splits:
-    """The embedded part of MNIST, from the official training and test files.
+    """Select the embedded part of MNIST from the official training and test files.
 
     Parameters
     ----------
@@ -60,7 +61,8 @@ def subset(train: Part, test: Part) -> Splits:
     Splits
         5,000, 1,000 and 2,000 images; see :func:`coursekit.data.mnist_sample` for the rule.
     """
-    assert train.y is not None and test.y is not None
+    assert train.y is not None
+    assert test.y is not None
     rows = evenly_spaced(train.y, 600)
     validates = np.arange(600) % 6 == 5
     picks = {
@@ -92,10 +94,11 @@ def main(argv: list[str]) -> int:
 
     path = Path(argv[0]) if argv else Path(__file__).with_name("mnist_sample.npz")
     train, validation, test = load("mnist")
-    assert train.y is not None and validation.y is not None
+    assert train.y is not None
+    assert validation.y is not None
     official = Part(np.concatenate([train.X, validation.X]), np.concatenate([train.y, validation.y]))
     splits = subset(official, test)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, part in splits._asdict().items():
         arrays |= {f"{name}_X": part.X, f"{name}_y": part.y.astype(np.uint8)}
     np.savez_compressed(path, **arrays)

@@ -256,7 +256,8 @@ class Bimodal(_Toy):
 class EightGaussians(_Toy):
     r"""Eight equal Gaussians on a circle: the test of whether a model drops modes.
 
-    .. math:: p(x) = \tfrac18 \sum_{k=0}^{7} N(x;\; R\,(\cos\tfrac{\pi k}{4}, \sin\tfrac{\pi k}{4}),\; \sigma^2 I)
+    .. math:: p(x) = \tfrac18 \sum_{k=0}^{7}
+        N(x;\; R\,(\cos\tfrac{\pi k}{4}, \sin\tfrac{\pi k}{4}),\; \sigma^2 I)
 
     Parameters
     ----------
@@ -311,10 +312,11 @@ class Pinwheel(_Toy):
     r"""Gaussian arms, twisted in proportion to their distance from the centre.
 
     Arm :math:`k` of :math:`K` starts as :math:`u \sim N((R, 0), \mathrm{diag}(\sigma_r^2, \sigma_t^2))`, then
-    every point turns about the origin by :math:`2\pi k/K + \tau\|u\|`. A turn by an angle that depends only on
-    the distance from the centre keeps areas, so the density is closed form:
+    every point turns about the origin by :math:`2\pi k/K + \tau\|u\|`. A turn by an angle that depends only
+    on the distance from the centre keeps areas, so the density is closed form:
 
-    .. math:: p(x) = \frac1K \sum_k N\bigl(T_{-2\pi k/K - \tau\|x\|}\,x;\; (R, 0),\; \mathrm{diag}(\sigma_r^2, \sigma_t^2)\bigr)
+    .. math:: p(x) = \frac1K \sum_k N\bigl(T_{-2\pi k/K - \tau\|x\|}\,x;\; (R, 0),\;
+        \mathrm{diag}(\sigma_r^2, \sigma_t^2)\bigr)
 
     with :math:`T_a` the rotation by :math:`a`.
 
@@ -399,8 +401,8 @@ def _rotate(a: Array, b: Array, angle: Array) -> tuple[Array, Array]:
 class Rings(_Toy):
     r"""Circles about the origin, one picked at random, plus Gaussian noise.
 
-    A uniform point on a circle of radius :math:`R` plus :math:`N(0, \sigma^2 I)` has a density that depends on
-    :math:`r = \|x\|` alone, with the Bessel function :math:`I_0`:
+    A uniform point on a circle of radius :math:`R` plus :math:`N(0, \sigma^2 I)` has a density that depends
+    on :math:`r = \|x\|` alone, with the Bessel function :math:`I_0`:
 
     .. math:: p_R(x) = \frac{1}{2\pi\sigma^2}
         \exp\Bigl(-\frac{r^2 + R^2}{2\sigma^2}\Bigr) I_0\Bigl(\frac{r R}{\sigma^2}\Bigr)
@@ -462,8 +464,9 @@ class _Arc:
     .. math:: p(x) = \int_a^b N(x; c(t), \sigma^2 I)\, \frac{\mathrm{d}t}{b - a}
 
     The interval is cut into panels of nearly equal arc length, `_PANEL` standard deviations each, with a
-    Gauss-Legendre rule of `_NODES` nodes on every panel; the first and the last are halved `_HALVINGS` times. For one query only the panels near its closest point
-    count: those whose terms are all below ``exp(-40)`` of the largest are left out.
+    Gauss-Legendre rule of `_NODES` nodes on every panel; the first and the last are halved `_HALVINGS` times.
+    For one query only the panels near its closest point count: those whose terms are all below ``exp(-40)``
+    of the largest are left out.
 
     Parameters
     ----------
@@ -521,15 +524,18 @@ class _Arc:
 class SwissRoll(_Toy):
     r"""The Swiss roll of scikit-learn, scaled by one seventh: the running example of the course.
 
-    With :math:`t = \tfrac{3\pi}{2}(1 + 2u)`, :math:`u \sim U(0, 1)` and noise :math:`\varepsilon \sim N(0, \nu^2 I)`,
-    the two-dimensional roll is :math:`x = \bigl((t\cos t, t\sin t) + \varepsilon\bigr) / 7`: columns 0 and 2 of
-    ``sklearn.datasets.make_swiss_roll(noise=0.3)`` over seven, and the same numbers for the same seed. Its density is
+    With :math:`t = \tfrac{3\pi}{2}(1 + 2u)`, :math:`u \sim U(0, 1)` and noise
+    :math:`\varepsilon \sim N(0, \nu^2 I)`, the two-dimensional roll is
+    :math:`x = \bigl((t\cos t, t\sin t) + \varepsilon\bigr) / 7`: columns 0 and 2 of
+    ``sklearn.datasets.make_swiss_roll(noise=0.3)`` over seven, and the same numbers for the same seed.
+    Its density is
 
     .. math:: p(x) = \int_0^1 N\bigl(x;\; \tfrac17(t\cos t, t\sin t),\; \sigma^2 I\bigr)\,\mathrm{d}u,
         \qquad \sigma = \nu/7,
 
-    a one-dimensional integral, evaluated by a Gauss-Legendre rule. With ``dim=3`` the columns are scikit-learn's
-    three, and the middle one is an independent uniform on [0, 3] plus the same noise, whose density is closed form.
+    a one-dimensional integral, evaluated by a Gauss-Legendre rule. With ``dim=3`` the columns are
+    scikit-learn's three, and the middle one is an independent uniform on [0, 3] plus the same noise, whose
+    density is closed form.
 
     Parameters
     ----------
@@ -545,9 +551,10 @@ class SwissRoll(_Toy):
 
     Notes
     -----
-    Inside ``bounds`` the quadrature's error in ``log_prob`` is below 1e-9 nats for noise from 0.05 to 2, also in the
-    far tails; far outside (at a hundred times the size of the roll) its relative error is below 1e-6. Both are tested
-    against adaptive quadrature. One query costs a distance to each of about ``22 / noise`` panels.
+    Inside ``bounds`` the quadrature's error in ``log_prob`` is below 1e-9 nats for noise from 0.05 to 2, also
+    in the far tails; far outside (at a hundred times the size of the roll) its relative error is below 1e-6.
+    Both are tested against adaptive quadrature. One query costs a distance to each of about ``22 / noise``
+    panels.
 
     Taught in :ref:`kde`.
 
@@ -652,9 +659,9 @@ class TwoMoons(_Toy):
 
     Notes
     -----
-    The curves are those of ``sklearn.datasets.make_moons``, which however places its points at equal angles; here the
-    angle is random, so that the samples are independent. The quadrature's error in ``log_prob`` is below 1e-9 nats
-    inside ``bounds`` for noise from 0.02 to 0.5.
+    The curves are those of ``sklearn.datasets.make_moons``, which however places its points at equal angles;
+    here the angle is random, so that the samples are independent. The quadrature's error in ``log_prob`` is
+    below 1e-9 nats inside ``bounds`` for noise from 0.02 to 0.5.
 
     Taught in :ref:`kde`.
 
