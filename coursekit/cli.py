@@ -1,0 +1,141 @@
+"""The command line: ``coursekit doctor`` and ``coursekit data``.
+
+Taught in :ref:`use`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+LIBRARIES = [
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "torch",
+    "matplotlib",
+    "jupyter-book",
+    "nbgrader",
+    "jupyterlab",
+]
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _device() -> str:
+    """Name the device that training will use; a missing GPU is information, not an error."""
+    try:
+        import torch
+    except ImportError:
+        return "unknown: torch is not installed"
+    if torch.cuda.is_available():
+        memory = torch.cuda.get_device_properties(0).total_memory / 2**30
+        return f"cuda: {torch.cuda.get_device_name(0)}, {memory:.0f} GiB"
+    if torch.backends.mps.is_available():
+        return "mps: Apple GPU"
+    return "cpu (no GPU found; every lab runs without one)"
+
+
+def _threads() -> str:
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    limit = os.environ.get("OMP_NUM_THREADS", "not set")
+    return f"{available} cores, OMP_NUM_THREADS {limit}"
+
+
+def _disk(folder: Path) -> str:
+    while not folder.exists():
+        folder = folder.parent
+    return f"{shutil.disk_usage(folder).free / 2**30:.1f} GiB free"
+
+
+def doctor() -> str:
+    """Describe this machine in one block that can be pasted into a question.
+
+    Returns
+    -------
+    str
+        Python, versions, device, threads, disk and data cache, one line each.
+    """
+    from coursekit import data
+
+    cache, shared = data.cache_dir(), data.shared_dir()
+    here = [f"{row[0]} ({row[-1]})" for row in data.datasets()[1:] if row[-1] != "not here"]
+    lines = [
+        ("coursekit", _version("coursekit")),
+        ("python", f"{platform.python_version()} ({sys.executable})"),
+        ("system", platform.platform()),
+        *((name, _version(name)) for name in LIBRARIES),
+        ("device", _device()),
+        ("threads", _threads()),
+        ("data cache", f"{cache} ({_disk(cache)})"),
+        ("shared cache", str(shared or "none")),
+        ("data sets", ", ".join(here) or "none fetched; the chapters and labs need none"),
+        ("offline", "yes" if os.environ.get("COURSEKIT_OFFLINE") == "1" else "no"),
+    ]
+    width = max(len(name) for name, _ in lines)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in lines)
+
+
+def _list_data() -> str:
+    from coursekit import data
+
+    header, *rows = data.datasets()
+    blocks = [[f"  {name}: {value}" for name, value in zip(header[1:], row[1:], strict=True)] for row in rows]
+    return "\n".join("\n".join([row[0], *block]) for row, block in zip(rows, blocks, strict=True))
+
+
+def _fetch(names: Sequence[str]) -> str:
+    from coursekit import data
+
+    return "\n".join(f"{name}: {data.fetch(name)}" for name in names)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="coursekit", description="The course's own commands.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("doctor", help="describe this machine in one block to paste into a question")
+    data = commands.add_parser("data", help="list or fetch the data sets that full-scale runs use")
+    actions = data.add_subparsers(dest="action", required=True)
+    actions.add_parser("list", help="names, sizes and licences")
+    fetch = actions.add_parser("fetch", help="download, verify and keep a data set")
+    fetch.add_argument("names", nargs="+", metavar="NAME")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; errors that a user can mend are printed without a traceback.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments; those of the process by default.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 1 after an error.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        if arguments.command == "doctor":
+            text = doctor()
+        elif arguments.action == "list":
+            text = _list_data()
+        else:
+            text = _fetch(arguments.names)
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"coursekit: {error}", file=sys.stderr)
+        return 1
+    print(text)
+    return 0
