@@ -84,9 +84,8 @@ def main() -> int:
     print(f"{'total':<24}{total:>9.1f}{TOTAL_BUDGET:>9.1f}  {'' if total <= TOTAL_BUDGET else 'over budget'}")
     for tool in missing:
         print(f"Left out for want of {tool}: the tests that need it. To run them: {TOOLS[tool]}")
-    return (
-        0 if all(ok for _, ok, _ in rows) and not (missing and os.environ.get("COURSEKIT_CI") == "1") else 1
-    )
+    complete = not missing or os.environ.get("COURSEKIT_CI") != "1"
+    return 0 if complete and all(ok for _, ok, _ in rows) else 1
 
 
 if __name__ == "__main__":
