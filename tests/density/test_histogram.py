@@ -375,6 +375,14 @@ def test_smoothed_samples_reach_empty_cells():
     assert abs(empty - 1 / 3) < 5 * math.sqrt(2 / 9 / 6000)  # false-fail rate 6e-7
 
 
+def test_rounding_does_not_move_a_sample_to_the_next_cell():
+    one = 1.0
+    two = np.nextafter(one, 2)  # a cell that holds a single float
+    three = np.nextafter(two, 2)
+    model = Histogram(bins=[one, two, three]).fit([[one]])
+    assert np.all(model.sample(100, random_state=0) == one)
+
+
 # ------------------------------------------------------------------ many dimensions
 
 
@@ -406,7 +414,7 @@ def test_more_cells_than_an_integer_can_count():
 
 
 def test_loo_in_high_dimension_does_not_underflow():
-    X = np.random.default_rng(13).normal(size=(60, 120))
+    X = np.random.default_rng(13).normal(size=(60, 250))  # 60^250 cells
     model = Histogram(bins="loo").fit(X)
     assert np.all(np.isfinite(model.log_prob(X)))
 
