@@ -89,7 +89,8 @@ class Results:
     name : str
         The file is ``results/<name>.json`` unless `path` says otherwise.
     settings : dict
-        Everything that decides the numbers (seeds, sizes). Rows computed under other settings are dropped.
+        Everything that decides the numbers (seeds, sizes). Rows computed under other settings, or with other
+        versions of the packages, are dropped.
     device : str
         Where the numbers were made.
     path : path, optional
@@ -117,7 +118,8 @@ class Results:
         self.rows: dict[str, Any] = {}
         if self.path.exists() and not fresh:
             old = json.loads(self.path.read_text())
-            if old.get("meta", {}).get("settings") == self.meta["settings"]:
+            same = all(old.get("meta", {}).get(key) == self.meta[key] for key in ("settings", "versions"))
+            if same:
                 self.rows = old["rows"]
 
     def row(self, name: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ cosine_truncexp, cosine_beta33 ::
      "target": the density in words,     "metric": the error and its range,
      "tuning": what was tuned, or null,  "theory": asymptotic exponent of the metric in n,
      "theory_text": the exponent as text, e.g. "-2/3",
+     "theory_d": the exponent in d dimensions, as text,
      "n": [...], "repetitions": R,
      "mise": [...], "mise_se": [...]     simulated mean over R repetitions, and its standard error,
      "slope", "slope_se"                 least squares of log mise on log n; bootstrap over repetitions,
@@ -44,6 +45,7 @@ from scipy.special import expit, ndtr
 from benchmarks._common import Results, arguments
 from coursekit.data import Bimodal
 from coursekit.density.histogram import Histogram, exact_mise
+from coursekit.density.kde import KernelDensity
 from coursekit.density.knn import KNNDensity
 
 Float = NDArray[np.float64]
@@ -114,11 +116,8 @@ def kde_exact(n: int) -> tuple[float, float]:
 
 
 def kde_error(n: int, h: float, rng: Rng) -> float:
-    x = draw(n, rng)
-    estimate = np.zeros_like(GRID)
-    for block in np.array_split(x, max(1, n // 2000)):
-        estimate += normal_pdf(GRID[:, None] - block, h).sum(1)
-    return float(np.trapezoid((estimate / n - LAW.pdf(GRID)) ** 2, GRID))
+    model = KernelDensity(bandwidth=h).fit(draw(n, rng)[:, None])
+    return float(np.trapezoid((np.exp(model.log_prob(GRID[:, None])) - LAW.pdf(GRID)) ** 2, GRID))
 
 
 # ------------------------------------------------------------------------------------ nearest neighbours
@@ -146,10 +145,10 @@ def ball_radius(x: Float, mass: Float) -> Float:
     return 0.5 * (low + high)
 
 
-def beta_nodes(n: int, k: int, nodes: int = 41) -> tuple[Float, Float]:
+def beta_nodes(n: int, k: int, nodes: int = 56) -> tuple[Float, Float]:
     """Nodes and weights for expectations under Beta(k, n + 1 - k): the trapezoid rule in the log-odds."""
     centre, spread = np.log(k / (n + 1 - k)), np.sqrt(1 / k + 1 / (n + 1 - k))
-    odds = centre + spread * np.linspace(-9, 7, nodes)
+    odds = centre + spread * np.linspace(-14, 8, nodes)
     log_weight = k * odds - (n + 1) * np.logaddexp(0, odds)
     weight = np.exp(log_weight - log_weight.max())
     return expit(odds), weight / weight.sum()
@@ -298,6 +297,7 @@ class Experiment:
     error: Callable[[int, Any, Rng], float]
     target: str = BIMODAL
     tuning: str | None = None
+    theory_d: str = "-1"
     n: tuple[int, ...] = (100, 300, 1000, 3000, 10_000)
     repetitions: int = REPETITIONS
     far: tuple[int, ...] = ()
@@ -317,47 +317,47 @@ def experiments() -> dict[str, Experiment]:
     return {
         "histogram": Experiment(
             "histogram", "f' square integrable", whole, -2 / 3, "-2/3", histogram_exact, histogram_error,
-            tuning="bin width", far=far, repetitions=1000,
+            tuning="bin width", far=far, repetitions=1000, theory_d="-2/(d+2)",
         ),
         "kde": Experiment(
             "KDE, second-order kernel", "f'' square integrable", whole, -4 / 5, "-4/5", kde_exact, kde_error,
-            tuning="bandwidth", far=far,
+            tuning="bandwidth", far=far, theory_d="-4/(d+4)",
         ),
         "knn_core": Experiment(
             "k nearest neighbours, core", "f twice differentiable and above a constant on the range",
             f"MISE over [{CORE[0]:g}, {CORE[1]:g}]", -4 / 5, "-4/5", lambda n: knn_exact(n, core, 0.8),
-            lambda n, k, rng: knn_error(n, k, rng, fine_core), tuning="k", n=many, far=huge,
+            lambda n, k, rng: knn_error(n, k, rng, fine_core), tuning="k", n=many, far=huge, theory_d="-4/(d+4)",
         ),
         "knn_line": Experiment(
             "k nearest neighbours, whole line", "f twice differentiable, Gaussian-type tails", whole, -2 / 3,
             "-2/3", lambda n: knn_exact(n, line, 2 / 3), lambda n, k, rng: knn_error(n, k, rng, fine_line),
-            tuning="k", n=many, far=huge,
+            tuning="k", n=many, far=huge, theory_d="slower than -4/(d+4)",
         ),
         "ecdf": Experiment(
             "empirical distribution function", "finite mean", "mean of the integral of (F_n - F)^2",
-            -1.0, "-1", ecdf_exact, ecdf_error, repetitions=1000,
+            -1.0, "-1", ecdf_exact, ecdf_error, repetitions=1000, theory_d="-1",
         ),
         "gaussian_mle": Experiment(
             "parametric maximum likelihood, well specified", "regular model that holds the target", whole,
             -1.0, "-1", gaussian_asymptotic, gaussian_error, target="N(0, 1)", repetitions=1000,
-            exact_is="first order in 1/n: 7 / (16 sqrt(pi) n)",
+            exact_is="first order in 1/n: 7 / (16 sqrt(pi) n)", theory_d="-1",
         ),
         "gaussian_misspecified": Experiment(
             "parametric maximum likelihood, misspecified", "none", whole, 0.0, "0", misspecified_floor,
-            misspecified_error, repetitions=1000, exact_is="limit: the error of the best Gaussian",
+            misspecified_error, repetitions=1000, exact_is="limit: the error of the best Gaussian", theory_d="0",
         ),
         "cosine_truncexp": Experiment(
             "cosine basis, slope not zero at the ends", "f smooth, coefficients fall like j^-2", unit, -3 / 4,
             "-3/4", lambda n: cosine_exact(n, exponential_coefficients),
             lambda n, m, rng: cosine_error(n, m, rng, exponential_coefficients, exponential_draw),
             target="exponential of rate 2 truncated to [0, 1]", tuning="number of terms",
-            n=(100, 1000, 10_000, 100_000), far=far,
+            n=(100, 1000, 10_000, 100_000), far=far, theory_d="slower than -3/4",
         ),
         "cosine_beta33": Experiment(
             "cosine basis, slope zero at the ends", "coefficients fall like j^-4", unit, -7 / 8, "-7/8",
             lambda n: cosine_exact(n, beta_coefficients),
             lambda n, m, rng: cosine_error(n, m, rng, beta_coefficients, beta_draw),
-            target="Beta(3, 3)", tuning="number of terms", n=(100, 1000, 10_000, 100_000), far=far,
+            target="Beta(3, 3)", tuning="number of terms", n=(100, 1000, 10_000, 100_000), far=far, theory_d="slower than -7/8",
         ),
     }  # fmt: skip
 
@@ -397,6 +397,7 @@ def simulate(name: str) -> dict[str, Any]:
         "tuning": job.tuning,
         "theory": job.theory,
         "theory_text": job.theory_text,
+        "theory_d": job.theory_d,
         "n": job.n,
         "repetitions": job.repetitions,
         "mise": ise.mean(1),
