@@ -29,6 +29,13 @@ from coursekit.density.inverse_cdf import (
     invert_cdf,
     invert_survival,
 )
+from coursekit.density.kde import (
+    KernelDensity,
+    mixture_mise,
+    normal_reference,
+    optimal_bandwidth,
+    ucv_risk,
+)
 from coursekit.density.knn import (
     KNNDensity,
     log_unit_ball_volume,
@@ -50,6 +57,7 @@ __all__ = [
     "IndependentBernoulli",
     "InverseCDF",
     "KNNDensity",
+    "KernelDensity",
     "LogisticAutoregression",
     "Poisson",
     "Rosenblatt",
@@ -62,8 +70,12 @@ __all__ = [
     "leave_one_out_risk",
     "log_unit_ball_volume",
     "mass_on_window",
+    "mixture_mise",
     "neighbours_rule",
+    "normal_reference",
+    "optimal_bandwidth",
     "risk_curve",
     "scott_width",
+    "ucv_risk",
     "window_changes",
 ]

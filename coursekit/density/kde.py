@@ -570,14 +570,12 @@ def _cubic_weights(t: Array) -> Array:
 
 
 def _examples(d: int) -> list[KernelDensity]:
-    some = [
+    return [
         KernelDensity(),
-        KernelDensity("silverman"),
         KernelDensity("ucv"),
-        KernelDensity("scott", kernel="epanechnikov"),
+        KernelDensity("silverman", kernel="epanechnikov"),
         KernelDensity("scott", kernel="box"),
     ]
-    return some + ([KernelDensity("scott", method="grid")] if d <= 2 else [])
 
 
 _COST = {
@@ -732,6 +730,8 @@ class KernelDensity(DensityEstimator):
             kernel, H / (d + 4) for Epanechnikov's and H / (d + 2) for the box.
         """
         check_is_fitted(self)
+        if n_samples < 1:
+            raise ValueError(f"`n_samples` must be >= 1, got {n_samples!r}")
         rng = check_random_state(random_state)
         n, d = self.data_.shape
         rows = rng.randint(n, size=n_samples)
