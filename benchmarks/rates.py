@@ -326,7 +326,8 @@ def experiments() -> dict[str, Experiment]:
         "knn_core": Experiment(
             "k nearest neighbours, core", "f twice differentiable and above a constant on the range",
             f"MISE over [{CORE[0]:g}, {CORE[1]:g}]", -4 / 5, "-4/5", lambda n: knn_exact(n, core, 0.8),
-            lambda n, k, rng: knn_error(n, k, rng, fine_core), tuning="k", n=many, far=huge, theory_d="-4/(d+4)",
+            lambda n, k, rng: knn_error(n, k, rng, fine_core), tuning="k", n=many, far=huge,
+            theory_d="-4/(d+4)",
         ),
         "knn_line": Experiment(
             "k nearest neighbours, whole line", "f twice differentiable, Gaussian-type tails", whole, -2 / 3,
@@ -344,7 +345,8 @@ def experiments() -> dict[str, Experiment]:
         ),
         "gaussian_misspecified": Experiment(
             "parametric maximum likelihood, misspecified", "none", whole, 0.0, "0", misspecified_floor,
-            misspecified_error, repetitions=1000, exact_is="limit: the error of the best Gaussian", theory_d="0",
+            misspecified_error, repetitions=1000, exact_is="limit: the error of the best Gaussian",
+            theory_d="0",
         ),
         "cosine_truncexp": Experiment(
             "cosine basis, slope not zero at the ends", "f smooth, coefficients fall like j^-2", unit, -3 / 4,
@@ -357,7 +359,8 @@ def experiments() -> dict[str, Experiment]:
             "cosine basis, slope zero at the ends", "coefficients fall like j^-4", unit, -7 / 8, "-7/8",
             lambda n: cosine_exact(n, beta_coefficients),
             lambda n, m, rng: cosine_error(n, m, rng, beta_coefficients, beta_draw),
-            target="Beta(3, 3)", tuning="number of terms", n=(100, 1000, 10_000, 100_000), far=far, theory_d="slower than -7/8",
+            target="Beta(3, 3)", tuning="number of terms", n=(100, 1000, 10_000, 100_000), far=far,
+            theory_d="slower than -7/8",
         ),
     }  # fmt: skip
 
