@@ -1,6 +1,7 @@
 """What all tests share: one thread, no display, and no skip that hides a missing tool in CI."""
 
 import os
+import shutil
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
@@ -9,6 +10,27 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import pytest  # noqa: E402  (the variables above must be set first)
 
 IN_CI = os.environ.get("COURSEKIT_CI") == "1"
+
+#: System tools that some tests need, and the line that installs each.
+TOOLS = {
+    "chromium": "sudo apt-get install chromium",
+    "bwrap": "sudo apt-get install bubblewrap",
+}
+
+
+def pytest_configure(config):
+    """Register the marker that names a system tool."""
+    config.addinivalue_line(
+        "markers", "needs(tool): needs a system tool; left out, and named, where it is missing"
+    )
+
+
+def pytest_runtest_setup(item):
+    """Leave out a test whose tool is missing, and say how to install it."""
+    for marker in item.iter_markers("needs"):
+        (tool,) = marker.args
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed; to run this test: {TOOLS[tool]}")
 
 
 @pytest.hookimpl(wrapper=True)

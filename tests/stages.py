@@ -21,7 +21,7 @@ NBVAL = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "300", "l
 TOTAL_BUDGET = 25.0
 
 #: System tools that some tests need, and the line that installs each.
-TOOLS = {"chromium": "sudo apt-get install chromium"}
+TOOLS = {"chromium": "sudo apt-get install chromium", "bwrap": "sudo apt-get install bubblewrap"}
 
 
 @dataclass(frozen=True)
