@@ -266,8 +266,7 @@ def _first_reaching(
     lo, hi = (np.array(np.broadcast_to(np.asarray(end, dtype=float), target.shape)) for end in bracket)
     if not (np.isfinite(lo) & np.isfinite(hi) & (lo < hi)).all():
         raise ValueError(f"bracket must be two finite ends, the lower one first, got {bracket}")
-    lo, f_lo, hi, f_hi = _grow(function, target, lo, hi)
-    _must_not_decrease(lo, f_lo, hi, f_hi, name)
+    lo, f_lo, hi, f_hi = _grow(function, target, lo, hi, name)
     below, above = f_lo >= target, f_hi < target  # the level is not reached within the floats
     _must_be_reached(np.where(below, f_lo, f_hi), target, below | above, name)
     solved = _bisect(function, target, lo, f_lo, hi, f_hi, tolerance, name)
@@ -275,22 +274,25 @@ def _first_reaching(
 
 
 def _grow(
-    function: Callable[[Array], Array], target: Array, lo: Array, hi: Array
+    function: Callable[[Array], Array], target: Array, lo: Array, hi: Array, name: str
 ) -> tuple[Array, Array, Array, Array]:
     """Move the ends outwards by doubling steps until function(lo) < target <= function(hi)."""
     f_lo, f_hi = function(lo), function(hi)
+    _must_not_decrease(lo, f_lo, hi, f_hi, name)
     step = hi - lo
     while (outside := (f_lo >= target) & (lo > -_LARGEST)).any():
         hi, f_hi = np.where(outside, lo, hi), np.where(outside, f_lo, f_hi)  # the old end still bounds
         lo = np.where(outside, np.maximum(lo - step, -_LARGEST), lo)
-        step = np.where(outside, 2 * step, step)
         f_lo = function(lo)
+        _must_not_decrease(lo, f_lo, hi, f_hi, name)
+        step = np.where(outside, 2 * step, step)
     step = hi - lo
     while (outside := (f_hi < target) & (hi < _LARGEST)).any():
         lo, f_lo = np.where(outside, hi, lo), np.where(outside, f_hi, f_lo)
         hi = np.where(outside, np.minimum(hi + step, _LARGEST), hi)
-        step = np.where(outside, 2 * step, step)
         f_hi = function(hi)
+        _must_not_decrease(lo, f_lo, hi, f_hi, name)
+        step = np.where(outside, 2 * step, step)
     return lo, f_lo, hi, f_hi
 
 
@@ -305,9 +307,7 @@ def _bisect(
     name: str,
 ) -> Array:
     """Halve brackets with function(lo) < target <= function(hi); return their right ends."""
-    wanted = tolerance * np.maximum(1.0, np.minimum(abs(lo), abs(hi)))
-    wanted = np.maximum(wanted, 2 * np.spacing(np.maximum(abs(lo), abs(hi))))  # floats lie no closer
-    while (hi - lo > wanted).any():
+    while (hi - lo > _wanted_width(lo, hi, tolerance)).any():
         middle = lo + (hi - lo) / 2
         value = function(middle)
         _must_not_decrease(lo, f_lo, middle, value, name)
@@ -316,6 +316,13 @@ def _bisect(
         lo, f_lo = np.where(right, lo, middle), np.where(right, f_lo, value)
         hi, f_hi = np.where(right, middle, hi), np.where(right, value, f_hi)
     return hi
+
+
+def _wanted_width(lo: Array, hi: Array, tolerance: float) -> Array:
+    """Width at which a bracket is narrow enough: absolute below 1, relative above, no finer than floats."""
+    near, far = np.minimum(abs(lo), abs(hi)), np.maximum(abs(lo), abs(hi))
+    near = np.where((lo < 0) & (hi > 0), 0.0, near)  # the least that |x| can still be
+    return np.maximum(tolerance * np.maximum(1.0, near), 2 * np.spacing(far))
 
 
 def _must_be_reached(value: Array, target: Array, missed: NDArray[np.bool_], name: str) -> None:
