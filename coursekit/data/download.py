@@ -52,6 +52,7 @@ __all__ = [
 ]
 
 _CHUNK = 1 << 20
+_BLOCK = 1 << 16  # bytes kept at a time while downloading: no more than this is lost when it breaks off
 _ROUNDS = 2  # how often the list of mirrors is gone through
 _PAUSE = 1.0  # seconds before it is gone through again
 _TIMEOUT = 30.0  # seconds without a byte after which a mirror is given up
@@ -538,12 +539,12 @@ class _Resuming:
             left = response.headers.get("Content-Length")
             total = self.received + int(left) if left else None
             with (
-                self.part.open("ab" if resumes else "wb") as file,
+                self.part.open("ab" if resumes else "wb", buffering=0) as file,
                 tqdm(
                     total=total, initial=self.received, unit="B", unit_scale=True, desc=url, disable=None
                 ) as bar,
             ):
-                for chunk in response.raw.stream(_CHUNK, decode_content=False):
+                for chunk in response.raw.stream(_BLOCK, decode_content=False):
                     file.write(chunk)
                     self.received += len(chunk)
                     bar.update(len(chunk))

@@ -96,7 +96,7 @@ def test_uniform_density_has_log2_levels_bits(levels):
 
 
 def test_bits_are_those_of_the_probability_of_a_cell():
-    """A density that is constant in every cell: its log-probability of the counts has no gap to Jensen's bound."""
+    """A density that is constant in every cell: Jensen's bound is then an equality."""
     pmf = np.bincount(digits().train.X.astype(int).ravel(), minlength=17) / (1097 * 64)
     grey, dequantized = digits("grey").test.X.astype(int), digits("dequantized").test.X
     log_density = np.log(17 * pmf[np.floor(17 * dequantized).astype(int)]).sum(1)
@@ -124,7 +124,7 @@ def test_logit_obeys_the_laws_of_a_bijection(alpha, d):
 
 
 def test_logit_pushes_the_uniform_to_the_logistic():
-    """With no margin a uniform variable becomes logistic: log p(z) = -log|det| at the uniform's density one."""
+    """With no margin a uniform variable becomes logistic: its log-density is minus the log-det."""
     x = np.random.default_rng(0).uniform(size=(50, 1))
     z, log_det = Logit(0.0).forward_and_log_det(x)
     np.testing.assert_allclose(-log_det, stats.logistic.logpdf(z[:, 0]), rtol=1e-10)

@@ -1,10 +1,11 @@
-"""The toy laws against independent oracles: scipy's densities, adaptive quadrature, scikit-learn's samples."""
+"""The toy laws against independent oracles: scipy, adaptive quadrature, scikit-learn's samples."""
 
 import math
 import pickle
 import subprocess
 import sys
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -80,7 +81,7 @@ def test_eight_gaussians_is_scipys_mixture(law):
 
 @pytest.mark.parametrize("law", [p for p in PLANE if isinstance(p, Pinwheel)], ids=name)
 def test_pinwheel_is_the_pushforward_of_its_arms(law):
-    """The law by change of variables with a numerical Jacobian of the twist: nothing assumes it keeps areas."""
+    """Change of variables with a numerical Jacobian of the twist: nothing assumes that it keeps areas."""
     u = np.random.default_rng(0).normal(size=(40, 2)) * 0.3 + [law.radius, 0]
 
     def twist(u):
@@ -122,7 +123,7 @@ def test_rings_is_the_integral_around_each_circle(law):
                 return math.exp(shift - square / (2 * law.noise**2))
 
             pieces = towards + np.linspace(-np.pi, np.pi, 31)
-            mass = sum(integrate.quad(kernel, a, b)[0] for a, b in zip(pieces, pieces[1:], strict=False))
+            mass = sum(integrate.quad(kernel, a, b)[0] for a, b in pairwise(pieces))
             total += mass * math.exp(-shift) / (2 * math.pi)
         return total / (len(law.radii) * 2 * math.pi * law.noise**2)
 
@@ -143,7 +144,7 @@ def lower(t):
 
 
 def log_along(point, curve, interval, std):
-    """Log-density of a noisy curve at one point by scipy's adaptive quadrature, scaled by its largest term."""
+    """Log-density of a noisy curve at one point by adaptive quadrature, scaled by its largest term."""
     times = np.linspace(*interval, 100_001)
     path = np.array(curve_on(curve, times))
     squares = (point[0] - path[0]) ** 2 + (point[1] - path[1]) ** 2
@@ -165,7 +166,7 @@ def log_along(point, curve, interval, std):
                 6, 15
             )  # an end of the curve is a sharp corner seen from afar
             edges = np.unique(np.r_[np.linspace(low, high, 41), low + ends, high - ends])
-            for a, b in zip(edges, edges[1:], strict=False):
+            for a, b in pairwise(edges):
                 total += integrate.quad(integrand, a, b, epsabs=0, epsrel=1e-12)[0]
     norm = 2 * math.pi * std**2 * (interval[1] - interval[0])
     return math.log(total / norm) - least / (2 * std**2)
@@ -244,7 +245,7 @@ def test_sheet_integrates_to_one(law):
 
 @pytest.mark.parametrize("law", ALL, ids=name)
 def test_samples_follow_the_density_in_cells(law):
-    """Chi-square by cells of a grid, whose probabilities come from the density by a midpoint rule in each cell."""
+    """Chi-square by cells of a grid, whose masses come from the density by a midpoint rule in each cell."""
     n, cells, inner = 20_000, {1: 60, 2: 12, 3: 6}[law.dim], {1: 40, 2: 24, 3: 14}[law.dim]
     draws = law.sample(n, random_state=11)
     low, high = np.array(law.bounds).T
@@ -325,7 +326,7 @@ def test_two_moons_lie_on_scikit_learns_curves():
 
 @pytest.mark.parametrize("law", ALL, ids=name)
 def test_randomness_comes_from_the_argument(law):
-    state = np.random.get_state()[1].copy()
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
     first, again = law.sample(20, random_state=4), law.sample(20, random_state=4)
     assert first.tobytes() == again.tobytes()
     assert first.shape == (20, law.dim)
@@ -334,7 +335,7 @@ def test_randomness_comes_from_the_argument(law):
     assert not np.array_equal(law.sample(20), law.sample(20))
     stream = np.random.default_rng(0)
     assert not np.array_equal(law.sample(20, random_state=stream), law.sample(20, random_state=stream))
-    assert np.array_equal(np.random.get_state()[1], state)
+    assert np.array_equal(np.random.get_state()[1], state)  # noqa: NPY002
     assert law.sample().shape == (1, law.dim)
 
 
