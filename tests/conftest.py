@@ -8,20 +8,15 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import pytest  # noqa: E402  (the variables above must be set first)
+from tools import TOOLS  # noqa: E402
 
 IN_CI = os.environ.get("COURSEKIT_CI") == "1"
-
-#: System tools that some tests need, and the line that installs each.
-TOOLS = {
-    "chromium": "sudo apt-get install chromium",
-    "bwrap": "sudo apt-get install bubblewrap",
-}
 
 
 def pytest_configure(config):
     """Register the marker that names a system tool."""
     config.addinivalue_line(
-        "markers", "needs(tool): needs a system tool; left out, and named, where it is missing"
+        "markers", "needs(tool): needs a system tool, and is left out where it is missing"
     )
 
 

@@ -14,14 +14,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools import TOOLS
+
 ROOT = Path(__file__).parents[1]
 PYTHON = sys.executable
 PYTEST = [PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadscope"]
 NBVAL = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "300", "labs/source"]
 TOTAL_BUDGET = 25.0
-
-#: System tools that some tests need, and the line that installs each.
-TOOLS = {"chromium": "sudo apt-get install chromium", "bwrap": "sudo apt-get install bubblewrap"}
 
 
 @dataclass(frozen=True)
