@@ -20,7 +20,7 @@ from coursekit.base import DensityEstimator, Likelihood, catalogued
 Float = NDArray[np.float64]
 
 _BRUTE_FROM = 30  # dimensions from which a matrix product and a partial sort beat every tree
-_BLOCK = 2**22  # distances held at once by the brute force: 32 MiB
+_BLOCK = 2**20  # distances held at once by the brute force: 8 MiB
 
 
 def log_unit_ball_volume(dim: int) -> float:
@@ -302,12 +302,14 @@ class KNNDensity(DensityEstimator):
         rows = max(1, _BLOCK // len(data))
         radius = np.empty(len(x))
         for first in range(0, len(x), rows):
-            query = x[first : first + rows] - self._centre  # (b, d)
-            # |q|^2 is the same for a whole row: it changes no order
-            order = squares - 2 * query @ data.T  # (b, n)
-            kth = np.argpartition(order, k - 1, axis=1)[:, k - 1]
+            query = x[first : first + rows]  # (b, d)
+            # |x - q|^2 without |q|^2, which is the same for a whole row and changes no order
+            order = (query - self._centre) @ (-2 * data.T)  # (b, n)
+            order += squares
+            value = np.partition(order, k - 1, axis=1)[:, k - 1 : k]
+            kth = np.argmax(order == value, axis=1)
             # the distance itself from the difference: exact, and exactly 0 at a duplicate
-            radius[first : first + rows] = np.linalg.norm(x[first : first + rows] - self.X_[kth], axis=1)
+            radius[first : first + rows] = np.linalg.norm(query - self.X_[kth], axis=1)
         return radius
 
     def _checked_neighbours(self, n: int, d: int) -> int:
