@@ -321,7 +321,6 @@ def _bisect(
 def _wanted_width(lo: Array, hi: Array, tolerance: float) -> Array:
     """Width at which a bracket is narrow enough: absolute below 1, relative above, no finer than floats."""
     near, far = np.minimum(abs(lo), abs(hi)), np.maximum(abs(lo), abs(hi))
-    near = np.where((lo < 0) & (hi > 0), 0.0, near)  # the least that |x| can still be
     return np.maximum(tolerance * np.maximum(1.0, near), 2 * np.spacing(far))
 
 

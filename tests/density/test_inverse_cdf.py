@@ -253,6 +253,8 @@ def test_a_scalar_level_gives_a_scalar_array():
         (lambda x: stats.norm.cdf(x) - 0.4, "between 0 and 1, got -0.2"),
         (lambda x: 1 - stats.norm.cdf(x), "decreases"),
         (lambda x: np.clip(0.5 + x / 2 + 0.3 * np.sin(20 * x), 0, 1), "decreases"),
+        (lambda x: np.where(abs(x) < 0.2, 0.99, stats.norm.cdf(x)), "decreases from 0.99"),
+        (lambda x: np.where(abs(x) < 0.2, 0.01, stats.norm.cdf(x)), "decreases from 0.15.* to 0.01"),
         (lambda x: 0.9 * stats.norm.cdf(x), "never reaches the level"),
         (lambda x: 0.1 + 0.9 * stats.norm.cdf(x), "never reaches the level"),
         (lambda x: 0.5, "shape"),
