@@ -685,6 +685,13 @@ def _unit_risks(X: Floats, bounds: Floats, n_bins: Sequence[int], risk: Callable
         index = _multi_index(X, [np.linspace(low, high, m + 1) for low, high in bounds])
         if np.any(index < 0):
             raise ValueError("rows of X lie outside `range`; widen it, or leave those rows out")
-        position = _occupied(index, (m,) * X.shape[1])[1]
-        risks[k] = risk(np.bincount(position), float(m) ** -X.shape[1])
+        risks[k] = risk(_cell_counts(index, m), float(m) ** -X.shape[1])
     return risks
+
+
+def _cell_counts(index: Ints, m: int) -> Ints:
+    """Points in each cell of a grid with m bins on every axis; a small grid is counted without a sort."""
+    n, d = index.shape
+    if m**d <= 10 * n:
+        return np.bincount(np.ravel_multi_index(tuple(index.T), (m,) * d))
+    return np.bincount(_occupied(index, (m,) * d)[1])
