@@ -233,6 +233,9 @@ def per_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
         app.add_js_file("figures.js")
 
 
+SUMMARY = '<summary aria-label="Show or hide the pages below this one">'
+
+
 def course_colours() -> dict[str, str]:
     """One colour per part: those of the figures."""
     return importlib.import_module("coursekit.plot").COLOR
@@ -245,7 +248,10 @@ def finish(app: Sphinx, error: Exception | None) -> None:
     # Fonts cannot be preloaded from disk, where every file is an origin of its own: an error on each page.
     for page in Path(app.outdir).rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        execution.write_if_new(page, re.sub(r'<link rel="preload" as="font"[^>]*>\n?', "", text))
+        text = re.sub(r'<link rel="preload" as="font"[^>]*>\n?', "", text)
+        # The sidebar's arrows are pictures; a screen reader needs words.
+        text = text.replace('<summary><span class="toctree-toggle"', f'{SUMMARY}<span class="toctree-toggle"')
+        execution.write_if_new(page, text)
     for old, new in app.config.course_redirects.items():
         write_redirect(Path(app.outdir), old, new)
     mathjax = Path(app.outdir) / "_static" / "mathjax"

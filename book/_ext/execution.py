@@ -77,6 +77,7 @@ def run_notebook(text: str, folder: str, timeout: int) -> dict[str, Any]:
             extra_arguments=["--log-level=40"],  # the kernel's own errors, without its chatter
         )
         client.execute()
+        error = _complaints(notebook)
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as problem:
         error = _without_colour(str(problem))
     except Exception:
@@ -87,6 +88,18 @@ def run_notebook(text: str, folder: str, timeout: int) -> dict[str, Any]:
         "cpu": _cpu_of_children() - spent,
         "error": error,
     }
+
+
+def _complaints(notebook: nbformat.NotebookNode) -> str | None:
+    """What the cells wrote to stderr: a warning on a page is a fault to repair, unless its cell is tagged."""
+    heard = [
+        f"a cell wrote to stderr:\n\n{cell.source}\n\n{output.text}"
+        for cell in notebook.cells
+        if cell.cell_type == "code" and "remove-stderr" not in cell.metadata.get("tags", [])
+        for output in cell.outputs
+        if output.output_type == "stream" and output.name == "stderr"
+    ]
+    return "\n".join(heard) or None
 
 
 def _cpu_of_children() -> float:

@@ -1,0 +1,132 @@
+"""The interactive figures: they work from disk, by keyboard, and their arithmetic is the package's."""
+
+import math
+from pathlib import Path
+
+import figure_data
+import numpy as np
+import pytest
+from conftest import PHONE, ROOT, open_page
+
+pytestmark = pytest.mark.browser
+
+PAGES = {
+    "what_is": "foundations/what_is",
+    "inverse_cdf": "density/inverse_cdf",
+    "histogram": "density/histogram",
+    "kde": "density/kde",
+    "knn": "density/knn",
+}
+# The slider of each figure, and every value of its list of choices.
+SLIDER = {"what_is": "alpha", "inverse_cdf": "level", "histogram": "bins", "kde": "bandwidth", "knn": "neighbors"}
+CHOICES = {"kde": ["gaussian", "epanechnikov", "box"], "inverse_cdf": ["continuous", "atoms", "flat"]}
+KEYS = [[], ["Home"], ["End"], ["ArrowLeft"] * 4, ["Home", *["ArrowRight"] * 6]]
+
+
+@pytest.fixture(scope="module")
+def open_figure(book, browser):
+    """``open_figure(name)``: the page of a figure, opened once, and the figure on it."""
+    opened = {}
+
+    def open_once(name):
+        if name not in opened:
+            opened[name] = open_page(browser, (book / f"{PAGES[name]}.html").as_uri())
+        page, _ = opened[name]
+        return page, page.locator(f'figure.ck-interactive[data-figure="{name}"]')
+
+    yield open_once
+    for page, _ in opened.values():
+        page.context.close()
+
+
+def shown(figure) -> dict:
+    """What the figure drew; infinities do not survive JSON, so they come as text."""
+    return figure.evaluate(
+        "node => JSON.parse(JSON.stringify(node.shown, (key, value) => "
+        "typeof value === 'number' && !Number.isFinite(value) ? String(value) : value))"
+    )
+
+
+def test_every_figure_of_the_chapters_is_tested():
+    used = {}
+    for path in sorted((ROOT / "book").glob("*/*.md")):
+        for name in PAGES | {"other": ""}:
+            if f'data-figure="{name}"' in path.read_text(encoding="utf-8"):
+                used[name] = str(path.relative_to(ROOT / "book").with_suffix(""))
+    assert used == PAGES
+
+
+@pytest.mark.parametrize("keys", KEYS, ids=["start", "lowest", "highest", "a-little-less", "near-lowest"])
+@pytest.mark.parametrize("choice", range(3))
+@pytest.mark.parametrize("name", PAGES)
+def test_figure_equals_the_package(name, choice, keys, open_figure):
+    choices = CHOICES.get(name, [None])
+    if choice >= len(choices):
+        return  # this figure has no such choice
+    page, figure = open_figure(name)
+    page.reload(wait_until="load")
+    if choices[choice]:
+        figure.locator("select").select_option(choices[choice])
+    slider = figure.locator("input[type=range]")
+    slider.focus()
+    for key in keys:
+        page.keyboard.press(key)
+    drawn = shown(figure)
+    settings = dict(drawn["settings"])
+    if name in {"kde", "histogram", "knn"}:
+        settings["x"] = drawn["x"]
+    expected = figure_data.reference(name, **settings)
+    for quantity, value in expected.items():
+        np.testing.assert_allclose(
+            np.array(drawn[quantity], dtype=float), value, rtol=1e-6, atol=1e-9, err_msg=f"{name}: {quantity}"
+        )
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_figure_moves_by_keyboard(name, open_figure):
+    page, figure = open_figure(name)
+    page.reload(wait_until="load")
+    slider, output = figure.locator("input[type=range]"), figure.locator("output")
+    before = figure.locator("svg").inner_html(), output.inner_text(), figure.locator(".ck-summary").inner_text()
+    slider.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    after = figure.locator("svg").inner_html(), output.inner_text(), figure.locator(".ck-summary").inner_text()
+    assert all(old != new for old, new in zip(before, after, strict=True)), (before[1:], after[1:])
+    assert slider.get_attribute("aria-valuetext") == output.inner_text()
+    assert figure.locator(".ck-summary").get_attribute("aria-live") == "polite"
+    label = figure.locator(f'label[for="{slider.get_attribute("id")}"]')
+    assert label.inner_text().strip()
+    assert figure.locator("svg").get_attribute("aria-label")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_figure_fits_a_phone(name, book, browser):
+    page, visit = open_page(browser, (book / f"{PAGES[name]}.html").as_uri(), mode="dark", viewport=PHONE)
+    figure = page.locator(f'figure.ck-interactive[data-figure="{name}"]')
+    box = figure.locator("svg").bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= PHONE["width"]
+    assert not visit.errors
+    page.context.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_figure_says_something_without_scripts(name, book, browser):
+    page, _ = open_page(browser, (book / f"{PAGES[name]}.html").as_uri(), scripts=False)
+    figure = page.locator(f'figure.ck-interactive[data-figure="{name}"]')
+    assert len(figure.locator(".ck-fallback").inner_text()) > 20
+    assert len(figure.locator("figcaption").inner_text()) > 20
+    page.context.close()
+
+
+def test_scripts_are_loaded_only_where_a_figure_is(book):
+    for path in sorted(Path(book).rglob("*.html")):
+        text = path.read_text(encoding="utf-8")
+        wanted = 1 if 'class="ck-interactive"' in text else 0
+        assert text.count("figures.js") == text.count("figure_data.js") == wanted, path
+
+
+def test_log_loss_of_the_unseen_is_infinite():
+    """The reference itself: without smoothing an integer never seen costs infinitely much."""
+    assert math.isinf(figure_data.reference("what_is", alpha=0.0)["logLoss"])
