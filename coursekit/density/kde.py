@@ -371,9 +371,10 @@ class _Blocks:
             for axis in range(q.shape[1]):
                 squares += np.subtract.outer(local[:, axis], table[axis]) ** 2
             return -0.5 * squares - offset[:, None]
-        left = np.ones((len(q), len(table)), table.dtype)
-        left[:, :-2] = np.clip(local, -_LARGE, _LARGE) if table.dtype == np.float32 else local
-        left[:, -1] = np.maximum(self.own(q, b) - offset, -_LARGE)
+        rest = self.own(q, b) - offset
+        if table.dtype == np.float32:
+            local, rest = np.clip(local, -_LARGE, _LARGE), np.maximum(rest, -_LARGE)
+        left = np.column_stack([local, np.ones(len(q)), rest]).astype(table.dtype)
         return left @ table
 
 
@@ -391,21 +392,26 @@ def _log_gaussian_tile(q: Array, blocks: _Blocks) -> Array:
     to_come = np.cumsum([blocks.tables[b].shape[1] for b in order[::-1]])[
         ::-1
     ]  # points in this block and later
-    shift = blocks.own(q, order[0])  # exponents are measured from here: the sums neither under- nor overflow
+    shift = np.zeros(len(q))  # exponents are measured from here: the sums neither under- nor overflow
     total = np.zeros(len(q))
     for step, b in enumerate(order):
-        if (
-            step
-            and np.log(to_come[step]) - 0.5 * gap[step] < (shift + np.log(total)).min() + _NEGLIGIBLE[dtype]
-        ):
-            break  # all that is left is too far away to change the last digit
-        exponent = blocks.exponents(q, b, shift)  # (rows, block)
-        if step == 0 or -0.5 * gap[step] - shift.min() > _HIGH[dtype]:  # the largest exponent may be here
-            lift = exponent.max(axis=1)
-            lift = lift if step == 0 else np.maximum(lift, 0)
-            exponent -= lift[:, None]
-            shift = shift + lift
-            total *= np.exp(-lift) if step else 0
+        left_over = (
+            np.log(to_come[step]) - 0.5 * gap[step]
+        )  # at most: the log of all that is still to be added
+        if step and left_over < (shift + np.log(total)).min() + _NEGLIGIBLE[dtype]:
+            break  # it cannot change the last digit
+        if step and -0.5 * gap[step] - shift.min() <= _HIGH[dtype]:
+            exponent = blocks.exponents(q, b, shift)  # (rows, block)
+        else:  # the largest exponent may be in this block: measure from there on
+            own = blocks.own(q, b)
+            exponent = blocks.exponents(q, b, own)
+            highest = exponent.max(axis=1).astype(np.float64)
+            peak = own + highest
+            top = np.maximum(shift, peak) if step else peak
+            down = np.minimum(highest + (top - peak), np.finfo(exponent.dtype).max / 2)
+            exponent -= down.astype(exponent.dtype)[:, None]
+            total *= np.exp(shift - top) if step else 0
+            shift = top
         np.maximum(exponent, _FLOOR[dtype], out=exponent)
         np.exp(exponent, out=exponent)
         total += exponent @ np.ones(exponent.shape[1], exponent.dtype)
@@ -608,12 +614,12 @@ class KernelDensity(DensityEstimator):
     method : {"exact", "grid"}
         "exact" adds up every kernel that can change the last digit of the sum. "grid", for the Gaussian
         kernel in one or two dimensions, bins the data with cubic splines on a grid of six cells per
-        bandwidth, convolves by FFT and interpolates: the error in log-density is below 3e-4, and below 5e-5
+        bandwidth, convolves by FFT and interpolates: the error in log-density is below 1e-3, and below 2e-4
         for 99 % of queries from the same law. Where the density is below 1e-9 of its largest value, and off
         the grid, the exact sum is used.
     dtype : {"float64", "float32"}
-        Precision of the exact Gaussian sum. float32 is about twice as fast; its error in log-density is
-        about 1e-5 (relative to the log-density where that exceeds one). Results are float64 always.
+        Precision of the exact Gaussian sum. float32 is about twice as fast; its error in log-density,
+        relative where that exceeds one, is about 1e-5 and below 1e-4. Results are float64 always.
 
     Attributes
     ----------
