@@ -31,6 +31,8 @@ def test_subset_keeps_the_order_and_separates_the_parts():
     for part in splits:
         assert np.all(np.diff(part.X[:, 0]) > 0)
         np.testing.assert_array_equal(part.y, part.X[:, 0] % 10)
+    zeros = 10 * (np.arange(600) * 700 // 600)  # the evenly spaced rows of the first class
+    np.testing.assert_array_equal(splits.validation.X[splits.validation.y == 0, 0], zeros[5::6])
     assert not set(splits.train.X[:, 0]) & set(splits.validation.X[:, 0])
 
 
