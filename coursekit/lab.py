@@ -150,6 +150,8 @@ def decode(tree: Any, *, handle: Callable[[Any], Any] | None = None, _depth: int
         return decode(item, handle=handle, _depth=_depth + 1)
 
     if kind == "dict":
+        if not all(type(pair) is list and len(pair) == 2 for pair in content):
+            raise ValueError("tree: this is not an encoded dict")
         try:
             return {inside(key): inside(item) for key, item in content}
         except TypeError as error:
@@ -645,7 +647,9 @@ def _differences(new: Any, old: Any, rtol: float, atol: float, where: str = "") 
         pairs = enumerate(zip(new, old, strict=True))
         return [line for i, (a, b) in pairs for line in _differences(a, b, rtol, atol, f"{where}[{i}]")]
     if isinstance(new, int | float) and isinstance(old, int | float):
-        same = new == old or (math.isnan(new) and math.isnan(old)) or abs(new - old) <= atol + rtol * abs(old)
+        same = new == old or (math.isnan(new) and math.isnan(old))
+        if math.isfinite(new) and math.isfinite(old):
+            same = abs(new - old) <= atol + rtol * abs(old)
         return [] if same else [f"{where}: got {new!r}, expected {old!r}"]
     return [] if new == old else [f"{where}: got {new!r}, expected {old!r}"]
 

@@ -169,7 +169,7 @@ class _Room:
             with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
                 exec(compile(source, "<cell>", "exec"), namespace)
         except BaseException as error:  # a student's cell may raise anything
-            return f"{type(error).__name__}: {error}" or type(error).__name__
+            return f"{type(error).__name__}: {error}"
         return ""
 
     def run_before(self, lab: Lab, answers: Mapping[str, str], *, everything: bool) -> dict[str, str]:
@@ -205,7 +205,10 @@ def _examine(lab: Lab, name: str, source: str, seed: str, variant: str) -> Repor
     for part in (VISIBLE, *task.properties):
         if error := room.run(task.test(only=part), trusted=True):
             failed[part] = error
-    without = [p for p in task.properties if not room.run(task.test(without=p), trusted=True)]
+    suspects = [
+        part for part in failed if part in task.properties and len(failed) == 1
+    ]  # two failures: neither
+    without = [part for part in suspects if not room.run(task.test(without=part), trusted=True)]
     return Report(0.0, failed, without)
 
 
@@ -236,7 +239,9 @@ def _in_a_process(function: Any, *arguments: Any) -> Any:
     return result
 
 
-def grade(lab: Lab, answers: Mapping[str, str], *, seed: str = "s", variant: str = "course") -> dict[str, Any]:
+def grade(
+    lab: Lab, answers: Mapping[str, str], *, seed: str = "s", variant: str = "course"
+) -> dict[str, Any]:
     """Run a whole lab with these answers (tasks left out have none): points and errors by cell."""
     return _in_a_process(_grade, lab, dict(answers), seed, variant)
 

@@ -35,7 +35,11 @@ def refresh(topic: str) -> None:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     client = NotebookClient(
-        nb, timeout=300, kernel_name="python3", record_timing=False, resources={"metadata": {"path": str(file.parent)}}
+        nb,
+        timeout=300,
+        kernel_name="python3",
+        record_timing=False,
+        resources={"metadata": {"path": str(file.parent)}},
     )
     client.execute()
     nb.metadata.pop("widgets", None)
