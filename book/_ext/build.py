@@ -41,7 +41,9 @@ def main() -> int:
     """Build, and say where the book is."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=ROOT, help="the book goes to OUTPUT/_build/html")
-    parser.add_argument("--only", default="", help="execute these pages only, such as density/kde,density/knn")
+    parser.add_argument(
+        "--only", default="", help="execute these pages only, such as density/kde,density/knn"
+    )
     parser.add_argument("--fresh", action="store_true", help="read and write every page again")
     options = parser.parse_args()
     started = time.monotonic()
@@ -61,8 +63,8 @@ def main() -> int:
     start = "import sys; sys.tracebacklimit = 0; from jupyter_book.cli.main import main; main()"
     command = [sys.executable, "-c", start, "build", "book"]
     command += ["--config", "_config.yml", "--toc", str(toc), "--path-output", str(options.output.resolve())]
-    # Sphinx reports the warnings of a page only when it reads the page. Until a build has succeeded,
-    # the next one starts from the beginning (the cache of executed pages stays), or it would be blind to them.
+    # Sphinx reports the warnings of a page only when it reads the page. Until a build has succeeded, the
+    # next one starts from the beginning (the cache of executed pages stays), or it would be blind to them.
     unfinished = options.output.resolve() / "_build" / "unfinished"
     fresh = options.fresh or unfinished.exists()
     unfinished.parent.mkdir(parents=True, exist_ok=True)

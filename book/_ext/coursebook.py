@@ -144,7 +144,9 @@ def exclude_others(app: Sphinx) -> None:
     """With COURSEKIT_BOOK_ONLY, show the other pages without running them."""
     if ONLY:
         others = set(app.project.discover()) - set(ONLY)
-        app.config.nb_execution_excludepatterns = [app.project.doc2path(name, False) for name in sorted(others)]
+        app.config.nb_execution_excludepatterns = [
+            app.project.doc2path(name, False) for name in sorted(others)
+        ]
 
 
 def run_chapters(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
@@ -160,9 +162,9 @@ def run_chapters(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> Non
         raise ExtensionError(f"{len(failures)} page(s) failed to execute: {', '.join(failures)}\n\n{report}")
     times = execution.measured(notebooks, cache)
     execution.write_if_new(times_file(app), execution.to_json(times))
-    if "times" in env.found_docs and "times" not in docnames:
-        if env.metadata.get("times", {}).get("shown") != times:
-            docnames.append("times")
+    changed = env.metadata.get("times", {}).get("shown") != times
+    if "times" in env.found_docs and "times" not in docnames and changed:
+        docnames.append("times")
 
 
 def times_file(app: Sphinx) -> Path:
@@ -181,7 +183,9 @@ def over_budget(times: dict[str, Any], budgets: dict[str, float], slack: float =
     for name, seconds in sorted(times.items()):
         budget = budget_of(name, budgets)
         if seconds["cpu"] > slack * budget:
-            found.append(f"{name} took {seconds['cpu']:.1f} s of CPU; its budget is {budget:g} s (x {slack:g})")
+            found.append(
+                f"{name} took {seconds['cpu']:.1f} s of CPU; its budget is {budget:g} s (x {slack:g})"
+            )
     return found
 
 
@@ -205,8 +209,12 @@ class ExecutionTimes(SphinxDirective):
         for name, seconds in sorted(times.items()):
             budget = budget_of(name, self.config.course_budget_seconds)
             verdict = "within" if seconds["cpu"] <= budget else "above"
-            rows.append(f"| {{doc}}`/{name}` | {seconds['cpu']:.1f} | {seconds['wall']:.1f} | {budget:g} | {verdict} |")
-        header = ["| page | CPU seconds | elapsed seconds | budget | verdict |", "| --- | ---: | ---: | ---: | --- |"]
+            numbers = f"{seconds['cpu']:.1f} | {seconds['wall']:.1f} | {budget:g}"
+            rows.append(f"| {{doc}}`/{name}` | {numbers} | {verdict} |")
+        header = [
+            "| page | CPU seconds | elapsed seconds | budget | verdict |",
+            "| --- | ---: | ---: | ---: | --- |",
+        ]
         total = sum(seconds["cpu"] for seconds in times.values())
         lines = [*header, *rows, f"| all pages | {total:.1f} | | | |"] if rows else ["No page was executed."]
         return self.parse_text_to_nodes("\n".join(lines))
@@ -251,6 +259,8 @@ def finish(app: Sphinx, error: Exception | None) -> None:
         text = re.sub(r'<link rel="preload" as="font"[^>]*>\n?', "", text)
         # The sidebar's arrows are pictures; a screen reader needs words.
         text = text.replace('<summary><span class="toctree-toggle"', f'{SUMMARY}<span class="toctree-toggle"')
+        # docutils calls this a list, but its children no list items.
+        text = text.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
         execution.write_if_new(page, text)
     for old, new in app.config.course_redirects.items():
         write_redirect(Path(app.outdir), old, new)

@@ -55,7 +55,9 @@ def cache_folder(build: Path) -> Path:
     folder = caches / state_key()
     folder.mkdir(parents=True, exist_ok=True)
     os.utime(folder)
-    by_age = sorted((path for path in caches.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    by_age = sorted(
+        (path for path in caches.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime
+    )
     for old in by_age[:-KEEP_CACHES]:
         shutil.rmtree(old, ignore_errors=True)
     return folder

@@ -29,8 +29,16 @@ BY_HAND = {
         "reference/generated/{name}.html": {
             "class": ["numpy.ndarray", "numpy.dtype", "numpy.float64", "numpy.random.RandomState"],
             "function": [
-                "numpy.array", "numpy.bincount", "numpy.histogram", "numpy.histogramdd", "numpy.interp",
-                "numpy.linspace", "numpy.logaddexp", "numpy.quantile", "numpy.searchsorted", "numpy.random.default_rng",
+                "numpy.array",
+                "numpy.bincount",
+                "numpy.histogram",
+                "numpy.histogramdd",
+                "numpy.interp",
+                "numpy.linspace",
+                "numpy.logaddexp",
+                "numpy.quantile",
+                "numpy.searchsorted",
+                "numpy.random.default_rng",
             ],
         },
         "reference/random/generator.html": {"class": ["numpy.random.Generator"]},
@@ -45,9 +53,15 @@ BY_HAND = {
     },
     "torch": {
         "tensors.html": {"class": ["torch.Tensor"]},
-        "generated/{name}.html": {"class": ["torch.Generator", "torch.nn.Module"], "function": ["torch.logsumexp"]},
+        "generated/{name}.html": {
+            "class": ["torch.Generator", "torch.nn.Module"],
+            "function": ["torch.logsumexp"],
+        },
         "distributions.html": {
-            "class": ["torch.distributions.normal.Normal", "torch.distributions.mixture_same_family.MixtureSameFamily"],
+            "class": [
+                "torch.distributions.normal.Normal",
+                "torch.distributions.mixture_same_family.MixtureSameFamily",
+            ],
         },
     },
 }

@@ -8,7 +8,7 @@ broken pages and demands complaints.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -28,15 +28,18 @@ _MATHEMATICS = r"""() => {
   const faults = [];
   for (const node of document.querySelectorAll('mjx-merror'))
     faults.push('MathJax error: ' + (node.getAttribute('data-mjx-error') || node.textContent));
-  for (const node of document.querySelectorAll('mjx-container [style*="red"], mjx-container [mathcolor="red"]'))
+  for (const node of document.querySelectorAll('mjx-container [style*="red"]'))
     faults.push('undefined macro: ' + node.textContent);
   for (const node of document.querySelectorAll('.math'))
-    if (!node.querySelector('mjx-container')) faults.push('not rendered: ' + node.textContent.trim().slice(0, 80));
-  const words = document.createTreeWalker(document.querySelector('main') || document.body, NodeFilter.SHOW_TEXT);
+    if (!node.querySelector('mjx-container'))
+      faults.push('not rendered: ' + node.textContent.trim().slice(0, 80));
+  const main = document.querySelector('main') || document.body;
+  const words = document.createTreeWalker(main, NodeFilter.SHOW_TEXT);
+  const aside = 'pre, code, script, style, mjx-container, .math';
   const raw = /\\\(|\\\)|\\\[|\\begin\{|\$\$|\$[^\s$][^$]*\$/;
   while (words.nextNode()) {
     const node = words.currentNode;
-    if (raw.test(node.textContent) && !node.parentElement.closest('pre, code, script, style, mjx-container, .math'))
+    if (raw.test(node.textContent) && !node.parentElement.closest(aside))
       faults.push('raw TeX: ' + node.textContent.trim().slice(0, 80));
   }
   return faults;
@@ -52,10 +55,12 @@ _OVERFLOW = """() => {
     return false;
   };
   const wide = [...document.body.querySelectorAll('*')]
+    .filter(node => !node.closest('.bd-sidebar-primary, .bd-sidebar-secondary'))
     .filter(node => node.getBoundingClientRect().right > root.clientWidth + 1 && !held(node))
     .slice(0, 5)
-    .map(node => `${node.tagName.toLowerCase()}.${node.className} "${node.textContent.trim().slice(0, 40)}"`);
-  return [`the page is ${root.scrollWidth} px wide in a window of ${root.clientWidth} px: ${wide.join('; ')}`];
+    .map(node => `${node.tagName}.${node.className} "${node.textContent.trim().slice(0, 40)}"`);
+  const widths = `${root.scrollWidth} px wide in a window of ${root.clientWidth} px`;
+  return [`the page is ${widths}: ${wide.join('; ')}`];
 }"""
 
 
@@ -127,20 +132,19 @@ def dead_links(html: Path, book: Path) -> list[str]:
             faults.append(f"leads out of the book: {address}")
         elif not target.is_file():
             faults.append(f"no such file: {address}")
-        elif parts.fragment and node.name == "a" and target.suffix == ".html":
-            if unquote(parts.fragment) not in anchors(target):
-                faults.append(f"no such anchor: {address}")
+        elif node.name == "a" and target.suffix == ".html" and unquote(parts.fragment) not in anchors(target):
+            faults.append(f"no such anchor: {address}")
     return sorted(set(faults))
 
 
-@lru_cache(maxsize=None)
+@cache
 def anchors(html: Path) -> frozenset[str]:
     """Every place of a page that a link can lead to; the empty one is its top."""
     found = parsed(html).find_all(lambda node: node.get("id") or (node.name == "a" and node.get("name")))
     return frozenset({node.get("id") or node.get("name") for node in found} | {"", "top"})
 
 
-@lru_cache(maxsize=None)
+@cache
 def parsed(html: Path) -> BeautifulSoup:
     """The page as a tree."""
     return BeautifulSoup(html.read_text(encoding="utf-8"), "html.parser")

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import checks
@@ -29,7 +29,7 @@ SWITCHES = [
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
 
-@lru_cache(maxsize=None)
+@cache
 def pages() -> list[str]:
     """Every page of the table of contents, and those that Sphinx adds."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
@@ -94,7 +94,9 @@ def open_page(browser, address: str, *, mode: str = "light", viewport: dict = WI
     context = browser.new_context(viewport=viewport, java_script_enabled=scripts)
     context.set_default_timeout(10_000)
     if scripts:
-        context.add_init_script(f"localStorage.setItem('mode', '{mode}'); localStorage.setItem('theme', '{mode}');")
+        context.add_init_script(
+            f"localStorage.setItem('mode', '{mode}'); localStorage.setItem('theme', '{mode}');"
+        )
     page, visit = context.new_page(), Visit()
     page.on("request", lambda request: visit.requests.append(request.url))
     page.on("pageerror", lambda error: visit.errors.append(f"exception: {error}"))
@@ -107,7 +109,7 @@ def open_page(browser, address: str, *, mode: str = "light", viewport: dict = WI
 def faults_of(book, browser):
     """``faults_of(name)``: every fault of a page by kind; the page is opened twice and remembered."""
 
-    @lru_cache(maxsize=None)
+    @cache
     def visit_page(name: str) -> dict[str, list[str]]:
         html = book / f"{name}.html"
         if not html.exists():

@@ -99,7 +99,9 @@ def test_budget_is_that_of_the_longest_matching_start():
 
 def test_cpu_time_is_that_of_the_page():
     notebook = nbformat.v4.new_notebook()
-    code = "import time\nstart = time.process_time()\nwhile time.process_time() - start < 1: pass\ntime.sleep(1)"
+    code = (
+        "import time\nstart = time.process_time()\nwhile time.process_time() - start < 1: pass\ntime.sleep(1)"
+    )
     notebook.cells = [nbformat.v4.new_code_cell(code)]
     result = execution.run_notebook(nbformat.writes(notebook), str(ROOT), 60)
     assert result["error"] is None

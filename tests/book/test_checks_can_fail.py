@@ -8,13 +8,16 @@ import pytest
 from conftest import PHONE, open_page
 
 pytestmark = pytest.mark.browser
-MATHJAX = Path(importlib.import_module("sphinx-mathjax-offline").__file__).parent / "static/mathjax/tex-chtml.js"
+MATHJAX = (
+    Path(importlib.import_module("sphinx-mathjax-offline").__file__).parent / "static/mathjax/tex-chtml.js"
+)
 
 GOOD = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>A page</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>body {{ color: #222; background: #fff; }}</style>
 <script defer src="{mathjax}"></script>{head}</head>
-<body><main><h1 id="top">A page</h1><p>Text with <span class="math notranslate">\\(x^2\\)</span>.</p>{body}</main></body></html>
+<body><main><h1 id="top">A page</h1>
+<p>Text with <span class="math notranslate">\\(x^2\\)</span>.</p>{body}</main></body></html>
 """
 
 
@@ -47,7 +50,8 @@ def visit(tmp_path, browser):
 
 
 def test_a_right_page_has_no_fault(visit):
-    image = '<p><img alt="A curve that rises from left to right" src="data:image/gif;base64,R0lGODlhAQABAAAAACw="></p>'
+    pixel = "data:image/gif;base64,R0lGODlhAQABAAAAACw="
+    image = f'<p><img alt="A curve that rises from left to right" src="{pixel}"></p>'
     assert not any(visit(f'{image}<p><a href="#top">up</a></p>').values())
 
 

@@ -18,7 +18,13 @@ PAGES = {
     "knn": "density/knn",
 }
 # The slider of each figure, and every value of its list of choices.
-SLIDER = {"what_is": "alpha", "inverse_cdf": "level", "histogram": "bins", "kde": "bandwidth", "knn": "neighbors"}
+SLIDER = {
+    "what_is": "alpha",
+    "inverse_cdf": "level",
+    "histogram": "bins",
+    "kde": "bandwidth",
+    "knn": "neighbors",
+}
 CHOICES = {"kde": ["gaussian", "epanechnikov", "box"], "inverse_cdf": ["continuous", "atoms", "flat"]}
 KEYS = [[], ["Home"], ["End"], ["ArrowLeft"] * 4, ["Home", *["ArrowRight"] * 6]]
 
@@ -87,11 +93,19 @@ def test_figure_moves_by_keyboard(name, open_figure):
     page, figure = open_figure(name)
     page.reload(wait_until="load")
     slider, output = figure.locator("input[type=range]"), figure.locator("output")
-    before = figure.locator("svg").inner_html(), output.inner_text(), figure.locator(".ck-summary").inner_text()
+    before = (
+        figure.locator("svg").inner_html(),
+        output.inner_text(),
+        figure.locator(".ck-summary").inner_text(),
+    )
     slider.focus()
     for _ in range(3):
         page.keyboard.press("ArrowRight")
-    after = figure.locator("svg").inner_html(), output.inner_text(), figure.locator(".ck-summary").inner_text()
+    after = (
+        figure.locator("svg").inner_html(),
+        output.inner_text(),
+        figure.locator(".ck-summary").inner_text(),
+    )
     assert all(old != new for old, new in zip(before, after, strict=True)), (before[1:], after[1:])
     assert slider.get_attribute("aria-valuetext") == output.inner_text()
     assert figure.locator(".ck-summary").get_attribute("aria-live") == "polite"

@@ -35,7 +35,9 @@ def address(request, book):
 def test_search_finds_a_term(address, browser):
     page, visit = open_page(browser, f"{address}/search.html?q=bandwidth")
     page.wait_for_selector("#search-results li a", timeout=20_000)
-    page.wait_for_function("document.querySelector('.search-summary')?.textContent.includes('finished')", timeout=20_000)
+    page.wait_for_function(
+        "document.querySelector('.search-summary')?.textContent.includes('finished')", timeout=20_000
+    )
     found = page.eval_on_selector_all("#search-results li a", "links => links.map(link => link.href)")
     faults = visit.errors + checks.external_requests(visit.requests)
     page.context.close()
@@ -45,7 +47,9 @@ def test_search_finds_a_term(address, browser):
 
 def test_a_word_that_is_nowhere_is_not_found(book, browser):
     page, _ = open_page(browser, f"{book.as_uri()}/search.html?q=zzyzxquux")
-    page.wait_for_function("document.querySelector('.search-summary')?.textContent.includes('not match')", timeout=20_000)
+    page.wait_for_function(
+        "document.querySelector('.search-summary')?.textContent.includes('not match')", timeout=20_000
+    )
     assert page.locator("#search-results li a").count() == 0
     page.context.close()
 
@@ -53,6 +57,8 @@ def test_a_word_that_is_nowhere_is_not_found(book, browser):
 def test_one_search_bar(book, browser):
     """The theme shows one button that opens the search, not two."""
     page, _ = open_page(browser, (book / "index.html").as_uri())
-    visible = page.locator(".bd-sidebar-primary .search-button-field:visible, .bd-header .search-button-field:visible")
+    visible = page.locator(
+        ".bd-sidebar-primary .search-button-field:visible, .bd-header .search-button-field:visible"
+    )
     assert visible.count() == 1
     page.context.close()
