@@ -323,6 +323,15 @@ def test_prefix_sums_on_many_points_and_a_wide_range():
     same(model.log_prob(x), literal(X, x, np.eye(1) * 1e-4, "epanechnikov"), atol=1e-8)
 
 
+def test_prefix_sums_at_the_edge_of_a_lone_point():
+    """A kernel value of 2e-10 after 50,000 others: a difference of running sums would lose it."""
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.normal(size=50_000), [20.0]])[:, None]
+    x = np.array([[20 - (1 - 1e-10)], [20 + (1 - 1e-10)]])
+    found = KernelDensity(1.0, kernel="epanechnikov").fit(X).log_prob(x)
+    same(found, np.log(0.75 * 2e-10 / 50_001) * np.ones(2), rtol=1e-5)
+
+
 # ---------------------------------------------------------------------------------------------
 # The grid
 
@@ -334,16 +343,16 @@ def grid_data(law, n, d, rng):
 
 
 @pytest.mark.parametrize("law", ["normal", "bimodal", "heavy"])
-@pytest.mark.parametrize(("d", "n"), [(1, 100), (1, 10_000), (2, 100), (2, 10_000)])
+@pytest.mark.parametrize(("d", "n"), [(1, 100), (1, 10_000), (2, 100), (2, 10_000), (2, 100_000)])
 def test_error_of_the_grid(law, d, n):
-    """The docstring's numbers: below 3e-3 everywhere, below 2e-4 for 99 % of queries from the same law."""
+    """The docstring's numbers: below 3e-3 everywhere, below 3e-4 for 99 % of queries from the same law."""
     rng = np.random.default_rng(n + d)
-    X, x = grid_data(law, n, d, rng), grid_data(law, 2000, d, rng)
+    X, x = grid_data(law, n, d, rng), grid_data(law, 1000, d, rng)
     for bandwidth in ("scott", 0.3):
         exact = KernelDensity(bandwidth).fit(X).log_prob(x)
         error = np.abs(KernelDensity(bandwidth, method="grid").fit(X).log_prob(x) - exact)
         assert error.max() < 3e-3
-        assert np.quantile(error, 0.99) < (2e-4 if n < 1000 else 5e-5)
+        assert np.quantile(error, 0.99) < {100: 3e-4, 10_000: 5e-5, 100_000: 1e-5}[n]
 
 
 def test_grid_is_a_hundred_times_closer_than_kdepys():
