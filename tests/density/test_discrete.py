@@ -284,6 +284,22 @@ def test_bad_number_of_samples(n_samples):
         Poisson().fit(COUNTS).sample(n_samples)
 
 
+@pytest.mark.parametrize("model", [IndependentBernoulli(), FullTable(), LogisticAutoregression()], ids=repr)
+def test_samples_follow_a_law_that_no_reordering_of_its_bits_keeps(model):
+    rng = np.random.default_rng(0)
+    a = rng.random(2000) < 0.9
+    X = np.column_stack([a, a & (rng.random(2000) < 0.5), rng.random(2000) < 0.1]).astype(float)
+    check.samples_follow_density(model.fit(X), states=states(3))
+
+
+def test_the_model_keeps_its_own_copy_of_the_data():
+    X = COUNTS.copy()
+    model = DiscretizedKernelDensity().fit(X)
+    before = model.log_prob(COUNTS)
+    X[:] = 100
+    np.testing.assert_array_equal(model.log_prob(COUNTS), before)
+
+
 # ----------------------------------------------------- the count of the parameters
 
 
