@@ -401,7 +401,7 @@ def mass_on_window(model: KNNDensity, window: float | tuple[float, float]) -> fl
 
     Examples
     --------
-    Two samples at -1 and 1 with ``k = 2``: the estimate is 1 / (4 (1 + |x|)).
+    Two samples at -1 and 1 with ``k = 2``: the estimate is ``1 / (4 (1 + abs(x)))``.
 
     >>> model = KNNDensity(n_neighbors=2).fit([[-1.0], [1.0]])
     >>> bool(np.isclose(mass_on_window(model, 3.0), np.log(4) / 2))

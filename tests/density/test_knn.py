@@ -4,15 +4,17 @@ Random inputs have fixed seeds; a stated false-fail rate is that of a fresh seed
 """
 
 import itertools
+import json
 import math
 import pickle
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 from sklearn.base import clone
@@ -23,7 +25,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from coursekit import check
 from coursekit.base import Likelihood, catalogue
-from coursekit.data import Bimodal
+from coursekit.data import Bimodal, SwissRoll, digits
 from coursekit.density.knn import (
     KNNDensity,
     log_unit_ball_volume,
@@ -32,6 +34,7 @@ from coursekit.density.knn import (
     window_changes,
 )
 
+RESULTS = json.loads((Path(__file__).parents[2] / "results/knn.json").read_text())["rows"]
 LIKELIHOOD = {"KNNDensity": "unnormalized"}
 
 numbers = st.floats(-100, 100, allow_subnormal=False).map(lambda x: round(x, 3))
@@ -385,6 +388,46 @@ def test_pickle_and_clone(d):
     x = data(5, d, seed=1)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).log_prob(x), model.log_prob(x))
     assert clone(model).get_params() == {"n_neighbors": 3, "numerator": "k", "method": "auto"}
+
+
+# ------------------------------------------------------------------ what the chapter says
+
+CHAPTER = Path(__file__).parents[2] / "book/density/knn.md"
+
+
+def test_solution_of_the_entropy_exercise():
+    """The folded code runs and finds the roll's entropy; the plain mean of logs does not."""
+    text = CHAPTER.read_text()
+    code = text.split(":label: sol-knn-3")[1].split("```python\n")[1].split("```")[0]
+    names = {"KNNDensity": KNNDensity, "SwissRoll": SwissRoll, "np": np, "digamma": special.digamma}
+    exec(code, names)
+    truth = SwissRoll().entropy
+    assert abs(names["entropy"] - truth) < 0.06
+    assert abs(names["entropy"] - truth) < abs(names["plug_in"] - truth)
+
+
+def test_solution_of_the_dimension_exercise():
+    """Levina and Bickel on the digits: near the slope's value for 20 and 50 neighbours, more for fewer."""
+    X = digits("grey").train.X
+    distance = np.sort(cdist(X, X), axis=1)[:, 1:]
+    inverse = [np.mean(np.log(distance[:, k - 1 : k] / distance[:, : k - 1])) for k in (5, 20, 50)]
+    few, more, many = 1 / np.array(inverse)
+    by_slope = dict(zip(RESULTS["dimension"]["data"], RESULTS["dimension"]["estimate"], strict=True))[
+        "8x8 digits"
+    ]
+    assert max(abs(more - by_slope), abs(many - by_slope)) < 1 < few - by_slope
+
+
+def test_mass_of_the_correction_box():
+    """Known values for n = 1000, k = 50: 1.114, 1.238, 1.352, 1.465, here the mean of twenty samples."""
+    masses = [
+        [
+            mass_on_window(KNNDensity(50).fit(Bimodal().sample(1000, random_state=seed)), 10.0**p)
+            for p in (1, 2, 3, 4)
+        ]
+        for seed in range(20)
+    ]
+    np.testing.assert_allclose(np.mean(masses, axis=0), [1.114, 1.238, 1.352, 1.465], atol=0.005)
 
 
 # ------------------------------------------------------------------ speed
