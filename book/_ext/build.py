@@ -3,6 +3,10 @@
 The whole book is built with nit-picky references and with warnings as errors. For a quick
 look while writing, ``--only density/kde`` executes the named pages only, shows the others
 without their outputs, leaves out pages that do not exist yet, and keeps warnings warnings.
+
+Environment: COURSEKIT_BOOK_JOBS (chapters executed at the same time; by default one per
+core) and COURSEKIT_TIME_SLACK (how many times its budget of CPU seconds a page may take,
+1.5 by default).
 """
 
 from __future__ import annotations

@@ -262,6 +262,7 @@ def finish(app: Sphinx, error: Exception | None) -> None:
         # docutils calls this a list, but its children no list items.
         text = text.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
         execution.write_if_new(page, text)
+    (Path(app.outdir) / ".nojekyll").touch()  # a web host that would leave out folders such as _static
     for old, new in app.config.course_redirects.items():
         write_redirect(Path(app.outdir), old, new)
     mathjax = Path(app.outdir) / "_static" / "mathjax"

@@ -5,66 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-import checks
+import book_pages
 import pytest
-import yaml
 
-ROOT = Path(__file__).parents[2]
-BOOK = Path(os.environ.get("COURSEKIT_BOOK_HTML", ROOT / "_build" / "html"))
-WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-SWITCHES = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    # No name but this machine's own can be looked up, whatever a page asks for.
-    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
-]
-sys.path.insert(0, str(ROOT / "book" / "_ext"))
-
-
-@cache
-def pages() -> list[str]:
-    """Every page of the table of contents, and those that Sphinx adds."""
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    found = [toc["root"]]
-
-    def walk(entries: list[dict]) -> None:
-        for entry in entries:
-            if "file" in entry:
-                found.append(entry["file"])
-            else:
-                matches = sorted((ROOT / "book").glob(f"{entry['glob']}.md"))
-                found.extend(str(path.relative_to(ROOT / "book").with_suffix("")) for path in matches)
-            walk(entry.get("sections", []))
-
-    for part in toc["parts"]:
-        walk(part["chapters"])
-    return found
-
-
-def api_pages() -> list[str]:
-    """The pages made from docstrings, and the index."""
-    return [page for page in pages() if page.startswith("api/coursekit")] + ["genindex"]
-
-
-def chapters() -> list[str]:
-    """The pages that somebody wrote."""
-    return [page for page in pages() if not page.startswith("api/coursekit")]
+sys.path.insert(0, str(book_pages.ROOT / "book" / "_ext"))
 
 
 @pytest.fixture(scope="session")
 def book() -> Path:
     """Folder of the built book."""
-    if not (BOOK / "index.html").exists():
-        pytest.fail(f"there is no built book in {BOOK}: run `make book` first")
-    return BOOK
+    if not (book_pages.BOOK / "index.html").exists():
+        pytest.fail(f"there is no built book in {book_pages.BOOK}: run `make book` first")
+    return book_pages.BOOK
 
 
 @pytest.fixture(scope="session")
@@ -76,33 +31,9 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=executable, args=SWITCHES)
+        chromium = playwright.chromium.launch(executable_path=executable, args=book_pages.SWITCHES)
         yield chromium
         chromium.close()
-
-
-@dataclass
-class Visit:
-    """What a page did while it was open."""
-
-    requests: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-
-
-def open_page(browser, address: str, *, mode: str = "light", viewport: dict = WIDE, scripts: bool = True):
-    """Open an address in a context of its own, without a network; returns the page and its visit."""
-    context = browser.new_context(viewport=viewport, java_script_enabled=scripts)
-    context.set_default_timeout(10_000)
-    if scripts:
-        context.add_init_script(
-            f"localStorage.setItem('mode', '{mode}'); localStorage.setItem('theme', '{mode}');"
-        )
-    page, visit = context.new_page(), Visit()
-    page.on("request", lambda request: visit.requests.append(request.url))
-    page.on("pageerror", lambda error: visit.errors.append(f"exception: {error}"))
-    page.on("console", lambda message: visit.errors.append(message.text) if message.type == "error" else None)
-    page.goto(address, wait_until="load")
-    return page, visit
 
 
 @pytest.fixture(scope="session")
@@ -110,45 +41,7 @@ def faults_of(book, browser):
     """``faults_of(name)``: every fault of a page by kind; the page is opened twice and remembered."""
 
     @cache
-    def visit_page(name: str) -> dict[str, list[str]]:
-        html = book / f"{name}.html"
-        if not html.exists():
-            return {kind: [f"{name} is in the table of contents, but was not built"] for kind in KINDS}
-        faults: dict[str, list[str]] = {}
-        page, visit = open_page(browser, html.as_uri(), mode="light")
-        faults["mathematics"] = checks.mathematics(page)
-        faults["accessible in light mode"] = checks.accessibility(page)
-        faults["fits a wide window"] = checks.overflow(page)
-        page.set_viewport_size(PHONE)
-        page.wait_for_timeout(150)  # figures draw themselves again
-        faults["fits a phone"] = checks.overflow(page)
-        page.context.close()
-        page, dark = open_page(browser, html.as_uri(), mode="dark", viewport=PHONE)
-        faults["dark mode"] = [] if page.locator("html[data-theme=dark]").count() else ["it stays light"]
-        checks.mathematics(page)  # waits for it
-        faults["dark mode"] += checks.overflow(page)
-        page.set_viewport_size(WIDE)
-        page.wait_for_timeout(150)
-        faults["accessible in dark mode"] = checks.accessibility(page)
-        page.context.close()
-        faults["no console error"] = visit.errors + dark.errors
-        faults["no external request"] = checks.external_requests(visit.requests + dark.requests)
-        faults["alt text"] = checks.image_text(html)
-        faults["links"] = checks.dead_links(html, book)
-        return faults
+    def remembered(name: str) -> dict[str, list[str]]:
+        return book_pages.all_faults(browser, book, name)
 
-    return visit_page
-
-
-KINDS = [
-    "mathematics",
-    "no console error",
-    "no external request",
-    "accessible in light mode",
-    "accessible in dark mode",
-    "fits a wide window",
-    "fits a phone",
-    "dark mode",
-    "alt text",
-    "links",
-]
+    return remembered

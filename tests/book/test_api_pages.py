@@ -1,8 +1,8 @@
 """Every API page in a real browser, and the links between the API pages and the chapters."""
 
-import checks
+import page_checks
 import pytest
-from conftest import KINDS, api_pages
+from book_pages import KINDS, api_pages
 
 import coursekit.base
 
@@ -31,6 +31,5 @@ def test_module_and_chapter_link_to_each_other(module, book):
 
 def addresses(html):
     """Where the links of a page's text lead, without anchors."""
-    return {
-        link["href"].split("#")[0] for link in checks.parsed(html).select("main article a.internal[href]")
-    }
+    links = page_checks.parsed(html).select("main article a.internal[href]")
+    return {link["href"].split("#")[0] for link in links}

@@ -11,7 +11,7 @@ import coursebook
 import execution
 import nbformat
 import pytest
-from conftest import ROOT
+from book_pages import ROOT
 
 PAGE = """---
 jupytext:

@@ -3,9 +3,9 @@
 import importlib
 from pathlib import Path
 
-import checks
+import page_checks
 import pytest
-from conftest import PHONE, open_page
+from book_pages import PHONE, open_page
 
 pytestmark = pytest.mark.browser
 MATHJAX = (
@@ -33,18 +33,18 @@ def visit(tmp_path, browser):
         opened.append(page)
         page.wait_for_timeout(100)
         return {
-            "mathematics": checks.mathematics(page),
-            "overflow": checks.overflow(page),
-            "accessibility": checks.accessibility(page),
-            "requests": checks.external_requests(seen.requests),
+            "mathematics": page_checks.mathematics(page),
+            "overflow": page_checks.overflow(page),
+            "accessibility": page_checks.accessibility(page),
+            "requests": page_checks.external_requests(seen.requests),
             "console": [error for error in seen.errors if "ERR_" not in error],
-            "alt": checks.image_text(html),
-            "links": [fault for fault in checks.dead_links(html, tmp_path) if "mathjax" not in fault],
+            "alt": page_checks.image_text(html),
+            "links": [fault for fault in page_checks.dead_links(html, tmp_path) if "mathjax" not in fault],
         }
 
     yield open_it
-    checks.parsed.cache_clear()
-    checks.anchors.cache_clear()
+    page_checks.parsed.cache_clear()
+    page_checks.anchors.cache_clear()
     for page in opened:
         page.context.close()
 

@@ -1,7 +1,7 @@
 """Every written page of the book in a real browser, from disk, without a network."""
 
 import pytest
-from conftest import KINDS, chapters
+from book_pages import KINDS, chapters
 
 pytestmark = pytest.mark.browser
 

@@ -4,9 +4,9 @@ import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
-import checks
+import page_checks
 import pytest
-from conftest import open_page
+from book_pages import open_page
 
 pytestmark = pytest.mark.browser
 
@@ -39,7 +39,7 @@ def test_search_finds_a_term(address, browser):
         "document.querySelector('.search-summary')?.textContent.includes('finished')", timeout=20_000
     )
     found = page.eval_on_selector_all("#search-results li a", "links => links.map(link => link.href)")
-    faults = visit.errors + checks.external_requests(visit.requests)
+    faults = visit.errors + page_checks.external_requests(visit.requests)
     page.context.close()
     assert any("density/kde.html" in href for href in found), found[:5]
     assert not faults, faults
