@@ -3,7 +3,12 @@
 ``nbgrader generate_assignment kde`` makes ``release/kde/`` from ``source/kde/``.
 """
 
+import os
+import sysconfig
 from pathlib import Path
+
+# nbgrader starts `alembic` by its name alone: let it be found in an environment that is not activated.
+os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
 
 c = get_config()  # noqa: F821 (nbgrader provides it)
 

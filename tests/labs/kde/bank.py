@@ -592,6 +592,16 @@ def smoothed_bootstrap(data, bandwidth, n_samples, seed, shrink):
     return centre + draws / (np.sqrt(1 + bandwidth**2 / data.var(axis=0)) if shrink else 1)
 """,
     ),
+    Wrong(
+        "smoothed-bootstrap",
+        "hard-coded",
+        "the visible check is the whole test: any cloud around the mean will do",
+        "each column follows the estimate",
+        """
+def smoothed_bootstrap(data, bandwidth, n_samples, seed, shrink):
+    return data.mean(axis=0) + 0.5 * np.random.default_rng(seed).standard_normal((n_samples, data.shape[1]))
+""",
+    ),
     # --- reflected-log-kde
     Wrong(
         "reflected-log-kde",
