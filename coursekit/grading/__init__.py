@@ -1,0 +1,1 @@
+"""Grading without fear: sandboxed kernels, split execution, parallel runs, leak-proof releases."""
