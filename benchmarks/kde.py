@@ -9,7 +9,8 @@ prints the table and writes `results/kde_speed.json`, case by case (resumable)::
          "ratio",                    median over rounds of CPU time / scikit-learn's exact CPU time
          "ratio_low", "ratio_high",  quartiles of those ratios
          "cpu",                      median CPU seconds
-         "error", "error_99"}}}}}    largest and 99 % error of the log-density against a literal sum
+         "error", "error_99"}}},     largest and 99 % error of the log-density against a literal sum
+      "exponentials": {"ranges", "nanoseconds": {kind: [per element, for each range of exponents]}}}}
 
 A time is that of fitting and of evaluating m queries together, on one thread, process CPU time. In a
 round every method runs once, in shuffled order, so that a busy neighbour hits all of them alike.
@@ -160,6 +161,41 @@ def race(d: int, n: int, rounds: int, seed: int = 0) -> dict[str, Any]:
     return {"d": d, "n": n, "m": m, "rounds": rounds, "methods": table}
 
 
+RANGES = [(-10, 0), (-80, 0), (-100, -90), (-500, -200), (-2000, -1000)]
+
+
+def exponentials(elements: int = 2**18, repeats: int = 5) -> dict[str, Any]:
+    """Nanoseconds per exponential, by range of the exponents: the least of a few runs."""
+    import torch
+
+    torch.set_num_threads(1)
+    rng, found = np.random.default_rng(0), {}
+    kinds = [
+        (f"{library} {dtype}", library, dtype)
+        for library in ("numpy", "torch")
+        for dtype in ("float64", "float32")
+    ]
+    for kind, library, dtype in kinds:
+        row = []
+        for low, high in RANGES:
+            x = rng.uniform(low, high, elements).astype(dtype)
+            out = np.empty_like(x)
+            call = lambda x=x, out=out: np.exp(x, out=out)
+            if library == "torch":
+                tensor, target = torch.from_numpy(x), torch.from_numpy(out)
+                call = lambda tensor=tensor, target=target: torch.exp(tensor, out=target)
+            call()
+            times = []
+            for _ in range(repeats):
+                start = time.process_time()
+                for _ in range(4):
+                    call()
+                times.append((time.process_time() - start) / 4)
+            row.append(1e9 * min(times) / elements)
+        found[kind] = row
+    return {"ranges": [f"{low} and {high}" for low, high in RANGES], "nanoseconds": found}
+
+
 def ratio_table(rows: dict[str, Any]) -> Table:
     """Methods down, cases across: CPU time relative to scikit-learn's exact sum."""
     names = list(dict.fromkeys(name for row in rows.values() for name in row["methods"]))
@@ -198,10 +234,12 @@ def main() -> int:
             name = f"{d}-D, n = 1e{round(np.log10(n))}"
             print(name, file=sys.stderr)
             results.row(name, lambda d=d, n=n: race(d, n, rounds))
+    results.row("exponentials", exponentials)
+    races = {name: row for name, row in results.rows.items() if "methods" in row}
     print("CPU time of fit and queries, relative to scikit-learn's exact sum (smaller is faster)\n")
-    print(ratio_table(results.rows))
+    print(ratio_table(races))
     print("\nLargest error of the log-density against a literal sum, nats\n")
-    print(error_table(results.rows))
+    print(error_table(races))
     return 0
 
 
