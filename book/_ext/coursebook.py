@@ -95,11 +95,16 @@ def write_figure_data(path: Path) -> None:
 
 
 def public_bases(app: Sphinx, name: str, obj: type, options: Any, bases: list[type]) -> None:
-    """Show the nearest public ancestors of a class instead of private ones, which have no page."""
+    """Show the nearest ancestors of a class that can be linked to: public ones, of projects with a list."""
+    linked = {"coursekit", *app.config.intersphinx_mapping, *sys.stdlib_module_names}
     shown: list[type] = []
     for base in bases:
         ancestors = getattr(base, "__mro__", (tuple,))  # typing.NamedTuple is a function
-        public = next(cls for cls in ancestors if not cls.__name__.startswith("_"))
+        public = next(
+            cls
+            for cls in ancestors
+            if not cls.__name__.startswith("_") and cls.__module__.split(".")[0] in linked
+        )
         if public not in shown:
             shown.append(public)
     bases[:] = shown
