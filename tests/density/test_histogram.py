@@ -219,6 +219,23 @@ def test_in_sample_risk_is_its_definition_and_falls_without_bound():
     assert risks[2] < -50
 
 
+@settings(max_examples=40, deadline=None)
+@given(seed=seeds, n=st.integers(1, 60), bins=st.integers(1, 40))
+def test_halving_the_bins_never_raises_the_in_sample_risk(seed, n, bins):
+    X = np.random.default_rng(seed).uniform(size=(n, 1))
+    whole, halved = risk_curve(X, [bins, 2 * bins], range=(0, 1), risk=in_sample_risk)
+    assert halved <= whole + 1e-12 * abs(whole)
+
+
+def test_in_sample_risk_always_picks_the_smallest_bins_and_leave_one_out_does_not():
+    bins = np.unique(np.geomspace(1, 4000, 40).round().astype(int))
+    for seed in range(20):
+        X = draw(1000, np.random.default_rng(seed))[:, None]
+        trap = risk_curve(X, bins, range=(-8, 10), risk=in_sample_risk)
+        assert np.argmin(trap) == len(bins) - 1
+        assert 18 / 1.5 < bins[np.argmin(risk_curve(X, bins, range=(-8, 10)))] < 18 / 0.1
+
+
 def test_risk_curve_is_the_risk_of_the_fitted_histograms_and_loo_takes_its_lowest_point():
     for d in (1, 2, 4):
         X = np.random.default_rng(7).normal(size=(150, d))
