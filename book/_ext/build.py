@@ -49,6 +49,7 @@ def main() -> int:
         "--only", default="", help="execute these pages only, such as density/kde,density/knn"
     )
     parser.add_argument("--fresh", action="store_true", help="read and write every page again")
+    parser.add_argument("--builder", default="html", choices=["html", "linkcheck"], help="what to make")
     options = parser.parse_args()
     started = time.monotonic()
 
@@ -73,7 +74,7 @@ def main() -> int:
     fresh = options.fresh or unfinished.exists()
     unfinished.parent.mkdir(parents=True, exist_ok=True)
     unfinished.touch()
-    command += ["-n", *strict, *(["--all"] if fresh else [])]
+    command += ["--builder", options.builder, "-n", *strict, *(["--all"] if fresh else [])]
     code = subprocess.run(command, cwd=ROOT, env=environment).returncode
     page = options.output.resolve() / "_build" / "html" / "index.html"
     if code == 0:
