@@ -28,7 +28,8 @@ _MATHEMATICS = r"""() => {
   const faults = [];
   for (const node of document.querySelectorAll('mjx-merror'))
     faults.push('MathJax error: ' + (node.getAttribute('data-mjx-error') || node.textContent));
-  for (const node of document.querySelectorAll('mjx-container [style*="red"]'))
+  const undefinedMacro = ':is([mathcolor="red"], [style*="color: red"])';
+  for (const node of document.querySelectorAll(`mjx-container ${undefinedMacro}`))
     faults.push('undefined macro: ' + node.textContent);
   for (const node of document.querySelectorAll('.math'))
     if (!node.querySelector('mjx-container'))
