@@ -536,34 +536,26 @@ class _Grid:
 
 
 def _spline_binning(columns: Array, origin: Array, shape: tuple[int, ...]) -> Array:
-    """Share each point between the 4^d cells around it, with the weights of a cubic B-spline.
-
-    The weights are cubics in the point's place t within its cell: the sums of the powers of t are enough.
-    """
-    d, cells = len(shape), int(np.prod(shape))
-    powers = np.zeros((4, 4 ** (d - 1), cells))
-    step = max(2**15, cells)  # few enough points for the cache, many enough for the additions to pay
+    """Share each point between the 4^d cells around it, with the weights of a cubic B-spline."""
+    counts = np.zeros(int(np.prod(shape)))
+    step = 2**14  # few enough points for the cache
     for begin in range(0, columns.shape[1], step):
-        part = (columns[:, begin : begin + step] - origin[:, None]) * _CELLS
-        start = part.astype(np.int32)  # positions are positive: this is the floor
-        t = part - start
-        index = start[0].astype(np.intp)
-        if d == 2:
-            index *= shape[1]
-            index += start[1]
-        outer, weight = np.ones(len(index)), np.empty(len(index))
-        for a in range(4):  # weight = t_0^a t_1^b
-            np.copyto(weight, outer)
-            for b in range(4 ** (d - 1)):
-                powers[a, b] += np.bincount(index, weight, minlength=cells)
-                weight *= t[-1]
-            outer *= t[0]
-    counts = powers.reshape((4,) * d + shape)
-    weights = np.array([[1, -3, 3, -1], [4, 0, -6, 3], [1, 3, 3, -3], [0, 0, 0, 1]]) / 6  # (cell, power)
-    for _ in range(d):  # each axis turns four powers into four neighbouring cells
-        shares = np.tensordot(weights, counts, axes=1)
-        counts = sum(np.roll(shares[k], k - 1, axis=d - 1) for k in range(4))
-    return counts
+        position = (columns[:, begin : begin + step] - origin[:, None]) * _CELLS
+        start = position.astype(np.int32)  # positions are positive: this is the floor
+        t = position - start
+        square = t * t
+        first, last = 1 - 3 * (t - square) - square * t, square * t
+        second = 4 - 6 * square + 3 * last
+        shares = (first, second, 6 - first - second - last, last)  # four cells, each (axis, points)
+        lowest = start[0].astype(np.intp) - 1
+        if len(shape) == 1:
+            for i in range(4):
+                np.add.at(counts, lowest + i, shares[i][0])
+            continue
+        lowest = lowest * shape[1] + (start[1] - 1)
+        for i, j in np.ndindex(4, 4):
+            np.add.at(counts, lowest + (i * shape[1] + j), shares[i][0] * shares[j][1])
+    return counts.reshape(shape) / 6 ** len(shape)
 
 
 def _cubic_weights(t: Array) -> Array:
