@@ -225,6 +225,12 @@ def _examine(lab: Lab, name: str, source: str, seed: str, variant: str) -> Repor
     return Report(0.0, failed, without)
 
 
+def _caught(lab: Lab, name: str, source: str, part: str, seed: str) -> bool:
+    room, task = _Room(lab, seed, "course"), lab.tasks[name]
+    room.run_before(lab, {name: source}, everything=False)
+    return bool(room.run(task.test(only=part), trusted=True))
+
+
 def _work(connection: Any, function: Any, arguments: tuple[Any, ...]) -> None:
     try:
         connection.send(("done", function(*arguments)))
@@ -265,3 +271,8 @@ def grade(
 def examine(lab: Lab, task: str, source: str, *, seed: str = "s", variant: str = "course") -> Report:
     """Grade one answer on its own task, and say which parts of the test cell fail it."""
     return _in_a_process(_examine, lab, task, source, seed, variant)
+
+
+def caught(lab: Lab, task: str, source: str, part: str, *, seed: str) -> bool:
+    """Whether one part of the test cell fails an answer."""
+    return _in_a_process(_caught, lab, task, source, part, seed)

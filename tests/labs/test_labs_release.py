@@ -16,6 +16,12 @@ from nbclient import NotebookClient
 
 TOPICS = grade_path.topics()
 
+# nbgrader's own, about its database and about cells that it puts back
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning"),
+    pytest.mark.filterwarnings("ignore::nbformat.warnings.MissingIDFieldWarning"),
+]
+
 
 def graded_cells(nb):
     return [
