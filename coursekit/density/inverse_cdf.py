@@ -95,7 +95,7 @@ def generalized_inverse(points: ArrayLike, cumulative: ArrayLike, u: ArrayLike) 
 
     References
     ----------
-    L. Devroye (1986). Non-Uniform Random Variate Generation, chapter 2 and 3. Springer.
+    .. [1] L. Devroye (1986). Non-Uniform Random Variate Generation, chapter 2 and 3. Springer.
 
     Examples
     --------
@@ -164,13 +164,12 @@ def invert_cdf(
     Notes
     -----
     Bisection needs :math:`\lceil \log_2 (b - a)/\mathrm{tolerance} \rceil` evaluations for a bracket
-    :math:`[a, b]`, whatever the shape of `cdf`; the slowest level of an array decides, which is why a secant
-    method gains nothing here.
+    :math:`[a, b]`, whatever the shape of `cdf`; all levels are halved together.
     Taught in :ref:`inverse_cdf`.
 
     References
     ----------
-    L. Devroye (1986). Non-Uniform Random Variate Generation, section 2.2. Springer.
+    .. [1] L. Devroye (1986). Non-Uniform Random Variate Generation, section 2.2. Springer.
 
     Examples
     --------
@@ -448,10 +447,10 @@ class AliasTable:
 
     References
     ----------
-    A. J. Walker (1977). An efficient method for generating discrete random variables with general
-    distributions. ACM Transactions on Mathematical Software 3(3), 253-256.
-    M. D. Vose (1991). A linear algorithm for generating random numbers with a given distribution. IEEE
-    Transactions on Software Engineering 17(9), 972-975.
+    .. [1] A. J. Walker (1977). An efficient method for generating discrete random variables with general
+       distributions. ACM Transactions on Mathematical Software 3(3), 253-256.
+    .. [2] M. D. Vose (1991). A linear algorithm for generating random numbers with a given distribution.
+       IEEE Transactions on Software Engineering 17(9), 972-975.
 
     Examples
     --------
@@ -564,8 +563,8 @@ class Rosenblatt:
 
     References
     ----------
-    M. Rosenblatt (1952). Remarks on a multivariate transformation. Annals of Mathematical Statistics 23(3),
-    470-472.
+    .. [1] M. Rosenblatt (1952). Remarks on a multivariate transformation. Annals of Mathematical Statistics
+       23(3), 470-472.
 
     Examples
     --------
@@ -617,10 +616,10 @@ class Rosenblatt:
         """
         x = self._rows(x, "x")
         u, log_det = np.empty_like(x), np.zeros(len(x))
-        for i, (column, conditional) in enumerate(zip(self.order, self.conditionals, strict=True)):
+        for i, column in enumerate(self.order):
             given = x[:, self.order[:i]]  # (n, i)
-            u[:, column] = conditional.cdf(x[:, column], given)
-            log_det += conditional.logpdf(x[:, column], given)
+            u[:, column] = self.conditionals[i].cdf(x[:, column], given)
+            log_det += self.conditionals[i].logpdf(x[:, column], given)
         return u, log_det
 
     def inverse(self, u: ArrayLike) -> Array:
@@ -644,8 +643,9 @@ class Rosenblatt:
         """
         u = _levels(self._rows(u, "u"))
         x = np.empty_like(u)
-        for i, (column, conditional) in enumerate(zip(self.order, self.conditionals, strict=True)):
-            x[:, column] = conditional.ppf(u[:, column], x[:, self.order[:i]])
+        for i, column in enumerate(self.order):
+            given = x[:, self.order[:i]]  # (n, i): known already
+            x[:, column] = self.conditionals[i].ppf(u[:, column], given)
         return x
 
     def log_prob(self, x: ArrayLike) -> Array:
@@ -1145,7 +1145,7 @@ class EmpiricalCDF(BaseEstimator):
 
     References
     ----------
-    A. W. van der Vaart (1998). Asymptotic Statistics, chapter 19. Cambridge University Press.
+    .. [1] A. W. van der Vaart (1998). Asymptotic Statistics, chapter 19. Cambridge University Press.
 
     Examples
     --------
