@@ -3,7 +3,7 @@
   "use strict";
 
   // A page opened from disk cannot fetch the text of the pages that a search finds: show titles only.
-  if (location.protocol === "file:" && window.DOCUMENTATION_OPTIONS) {
+  if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") {
     DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
   }
 
