@@ -180,7 +180,7 @@ def test_bad_queries_are_refused(name):
 
 
 def coerced(model, support):
-    """Bring the real numbers that scikit-learn feeds, which discrete models rightly refuse, to the support."""
+    """Bring the real numbers that scikit-learn feeds, which discrete models refuse, to the support."""
     if support == "real":
         return model
 
