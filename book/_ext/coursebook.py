@@ -1,6 +1,6 @@
 """The book's own Sphinx extension: what the book does beyond Jupyter Book.
 
-* writes one API page per public module of ``coursekit`` (``book/api/coursekit.*.md``);
+* writes one API page per public module of ``coursekit`` (``book/api/coursekit*.rst``);
 * runs the chapters in parallel before they are read (``execution.py``);
 * ``{execution-times}`` and ``{execution-slack}``: the table of execution times, and what the build tolerates;
 * writes the data of the interactive figures, and loads their script only where a figure is;
@@ -67,23 +67,24 @@ def write_api_pages(folder: Path) -> None:
     """One page per public module, made from its docstrings; pages of vanished modules are removed."""
     names = public_modules()
     for name in names:
-        execution.write_if_new(folder / f"{name}.md", API_PAGE.format(name=name, bar="=" * len(name)))
-    for page in folder.glob("coursekit*.md"):
+        execution.write_if_new(folder / f"{name}.rst", API_PAGE.format(name=name, bar="=" * (len(name) + 4)))
+    for page in folder.glob("coursekit*.rst"):
         if page.stem not in names:
             page.unlink()
 
 
+# reStructuredText: a Markdown page with a block of it would keep a copy of Sphinx's whole environment.
 API_PAGE = """\
-(api-{name})=
-# `{name}`
+.. _api-{name}:
 
-```{{eval-rst}}
+``{name}``
+{bar}
+
 .. automodule:: {name}
    :members:
    :ignore-module-all:
    :show-inheritance:
    :exclude-members: set_fit_request, set_score_request, set_transform_request, set_predict_request
-```
 """
 
 

@@ -48,7 +48,7 @@ def pages() -> list[str]:
             if "file" in entry:
                 found.append(entry["file"])
             else:
-                matches = sorted((ROOT / "book").glob(f"{entry['glob']}.md"))
+                matches = sorted((ROOT / "book").glob(f"{entry['glob']}.rst"))
                 found.extend(str(path.relative_to(ROOT / "book").with_suffix("")) for path in matches)
             walk(entry.get("sections", []))
 

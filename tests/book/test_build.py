@@ -124,6 +124,7 @@ def test_the_cache_knows_the_package_and_the_results(tmp_path):
         keys.add(execution.state_key(tmp_path))
     assert len(keys) == 4
     (tmp_path / "unrelated.txt").write_text("3")
+    (tmp_path / "coursekit" / "cli.py").write_text("3")
     assert execution.state_key(tmp_path) in keys
 
 
@@ -160,3 +161,12 @@ def test_inventories_hold_the_names_that_chapters_use():
         with (ROOT / "book" / "_inventories" / f"{project}.inv").open("rb") as file:
             names = InventoryFile.load(file, "https://example.org", lambda a, b: f"{a}/{b}")
         assert any(name in kind for kind in names.values()), (project, name)
+
+
+def test_chapters_import_nothing_that_the_cache_leaves_out():
+    for page in (ROOT / "book").rglob("*.md"):
+        code = page.read_text(encoding="utf-8").split("```{code-cell}")[1:]
+        for cell in code:
+            body = cell.split("```")[0]
+            assert "coursekit.grading" not in body, page
+            assert "coursekit.cli" not in body, page
