@@ -6,6 +6,7 @@ Taught in :ref:`use`.
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.metadata
 import os
 import platform
@@ -13,6 +14,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 LIBRARIES = [
     "numpy",
@@ -110,7 +112,30 @@ def _parser() -> argparse.ArgumentParser:
     actions.add_parser("list", help="names, sizes and licences")
     fetch = actions.add_parser("fetch", help="download, verify and keep a data set")
     fetch.add_argument("names", nargs="+", metavar="NAME")
+    _add_release(commands)
+    _add_feedback(commands)
     return parser
+
+
+def _add_release(commands: Any) -> None:
+    release = commands.add_parser("release", help="make the students' version of labs, proven free of leaks")
+    release.add_argument("labs", nargs="*", metavar="LAB")
+    release.add_argument("--all", action="store_true", help="all labs of the course")
+    release.add_argument("--course", type=Path, default=Path("."), metavar="DIR", help="folder of the course")
+    release.add_argument("--output", type=Path, metavar="DIR", help="folder of the students' repository")
+    release.add_argument("--zip", action="store_true", help="also write LAB.zip")
+    release.set_defaults(run="coursekit.grading.release")
+
+
+def _add_feedback(commands: Any) -> None:
+    feedback = commands.add_parser("feedback", help="write each student's feedback page for a lab")
+    feedback.add_argument("lab", metavar="LAB")
+    feedback.add_argument(
+        "--course", type=Path, default=Path("."), metavar="DIR", help="folder of the course"
+    )
+    feedback.add_argument("--students", nargs="+", metavar="STUDENT", help="these only; all by default")
+    feedback.add_argument("--rubric", action="store_true", help="show the mark schemes of the manual tasks")
+    feedback.set_defaults(run="coursekit.grading.feedback")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -128,7 +153,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     try:
-        if arguments.command == "doctor":
+        if module := getattr(arguments, "run", None):  # `main(arguments)` of a module of grading
+            text = importlib.import_module(module).main(arguments)
+        elif arguments.command == "doctor":
             text = doctor()
         elif arguments.action == "list":
             text = _list_data()

@@ -59,6 +59,8 @@ _ENCODED = re.compile(r"[A-Za-z0-9+/_-]{80,}={0,2}")
 _READABLE = re.compile(rb"[\t\n\r\x20-\x7e]{16,}")
 _DEEPEST = 4
 _LARGEST = 256 << 20
+_SHARE = 0.2  # of a secret in a public file: up to here idioms, beyond it a leak
+_OWN_SHARE = 0.05  # the same for a cell that is released with the lab: hidden tests resemble visible ones
 _AROUND = 3  # words beside a mark that tell where it stands
 
 
@@ -234,8 +236,8 @@ def secrets_of(notebook: Path | Any, *, lab: str = "") -> Secrets:
     Returns
     -------
     Secrets
-        Runs of words that stand in solutions, hidden tests, mark schemes and model answers, and
-        not in the part of the notebook that is released.
+        Runs of words that stand in solutions, hidden tests, mark schemes and model answers. What a
+        cell's released part shares with them is no secret, as long as it is little.
     """
     if isinstance(notebook, str | Path):
         import nbformat
@@ -251,7 +253,7 @@ def secrets_of(notebook: Path | Any, *, lab: str = "") -> Secrets:
                 words = words_of(view)
                 grams.update(dict.fromkeys(filter(_tells, _grams(words)), (kind, of)))
                 names.update((word, (kind, of)) for word in words if _telling(word))
-    return Secrets(grams, names).without([public_part(notebook)])
+    return Secrets(grams, names).without(public_part(notebook), share=_OWN_SHARE)
 
 
 def _telling(word: str) -> bool:
@@ -273,7 +275,7 @@ def _is_model_answer(cell: Any) -> bool:
     return bool(cell.metadata.get("nbgrader", {}).get("solution"))
 
 
-def public_part(notebook: Any) -> str:
+def public_part(notebook: Any) -> list[str]:
     """Give the text of an instructor's notebook that is released.
 
     Parameters
@@ -283,8 +285,8 @@ def public_part(notebook: Any) -> str:
 
     Returns
     -------
-    str
-        All cells without their secret regions.
+    list of str
+        The cells without their secret regions.
     """
     parts = []
     for cell in notebook.cells:
@@ -292,7 +294,7 @@ def public_part(notebook: Any) -> str:
             parts.append(_REGION.sub("", cell.source))
         elif not _is_model_answer(cell):
             parts.append(cell.source)
-    return "\n\n".join(parts)
+    return parts
 
 
 def _without_comments(source: str) -> str:
@@ -339,8 +341,9 @@ def course_secrets(source: Path, *, public: Iterable[Path] = (), chapters: Itera
     found = Secrets()
     for file, book in books:
         found |= secrets_of(book, lab=file.parent.name)
-    found = found.without(public_part(book) for _, book in books)
-    return found.without(_texts(public), share=0.2).without(_texts(chapters), kinds=["solution"], share=0.2)
+    released = [text for _, book in books for text in public_part(book)]
+    found = found.without(released, share=_OWN_SHARE).without(_texts(public), share=_SHARE)
+    return found.without(_texts(chapters), kinds=["solution"], share=_SHARE)
 
 
 def _texts(paths: Iterable[Path]) -> Iterator[str]:

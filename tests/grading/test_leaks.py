@@ -214,10 +214,23 @@ def test_the_report_says_file_place_kind_and_origin(secrets, tmp_path):
 # --- what is public ----------------------------------------------------------------------------
 
 
-def test_what_the_released_part_says_is_no_secret():
+def test_what_a_released_cell_shares_is_an_idiom_if_it_is_little():
     book = notebook()
-    book.cells[0].source += "\n" + SOLUTION
-    assert not [leak for leak in leaks.scan_text(SOLUTION, leaks.secrets_of(book)) if leak.kind == "solution"]
+    line = HIDDEN.splitlines()[-1]
+    long = [
+        f"first{i}, second{i}, third{i} = student.attend(scores_{i}, values), {i}, {i}.5" for i in range(40)
+    ]
+    book.cells[2].source = book.cells[2].source.replace(HIDDEN, "\n".join([HIDDEN, *long]))
+    book.cells[0].source += f"\n```python\n{line}\n```"
+    assert not leaks.scan_text(line, leaks.secrets_of(book))
+    assert leaks.scan_text(HIDDEN, leaks.secrets_of(book))
+
+
+def test_a_lab_that_says_its_own_secret_is_a_leak():
+    book = notebook()
+    book.cells[0].source += f"\n```python\n{SOLUTION}\n```"
+    found = leaks.scan_text(book.cells[0].source, leaks.secrets_of(book, lab="attention"))
+    assert {(leak.kind, leak.of) for leak in found} == {("solution", "attention/attend")}
 
 
 @pytest.fixture
