@@ -99,11 +99,11 @@ def all_faults(browser, book: Path, name: str) -> dict[str, list[str]]:
     faults: dict[str, list[str]] = {}
     page, visit = open_page(browser, html.as_uri(), mode="light")
     faults["mathematics"] = page_checks.mathematics(page)
-    faults["accessible in light mode"] = page_checks.accessibility(page)
     faults["fits a wide window"] = page_checks.overflow(page)
     page.set_viewport_size(PHONE)
     page.wait_for_timeout(150)  # figures draw themselves again
     faults["fits a phone"] = page_checks.overflow(page)
+    faults["accessible in light mode"] = page_checks.accessibility(page)
     page.context.close()
     page, dark = open_page(browser, html.as_uri(), mode="dark", viewport=PHONE)
     faults["dark mode"] = [] if page.locator("html[data-theme=dark]").count() else ["it stays light"]

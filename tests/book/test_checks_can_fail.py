@@ -43,7 +43,7 @@ def visit(tmp_path, browser):
         }
 
     yield open_it
-    page_checks.parsed.cache_clear()
+    page_checks.tags.cache_clear()
     page_checks.anchors.cache_clear()
     for page in opened:
         page.context.close()
