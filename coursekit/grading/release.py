@@ -234,13 +234,23 @@ def _publish(
         if found := leaks.scan([stage], secrets, strict=True):
             raise ReleaseRefused(f"nothing is released:\n{leaks.report(found)}")
         for name in [*names, *(f"{name}.zip" for name in names if archive), "README.md"]:
-            _replace(stage / name, output / name, stage / "old")
+            replace(stage / name, output / name, stage / "old")
             published.append(output / name)
     return published[:-1]
 
 
-def _replace(new: Path, final: Path, old: Path) -> None:
-    """Move a file or a folder to where an older one may be."""
+def replace(new: Path, final: Path, old: Path) -> None:
+    """Move a file or a folder to where an older one may be.
+
+    Parameters
+    ----------
+    new : Path
+        What is moved.
+    final : Path
+        Where to, on the same disk.
+    old : Path
+        Where the older folder waits until the new one is in its place.
+    """
     if not new.is_dir():
         os.replace(new, final)
         return
