@@ -18,7 +18,6 @@ RUNS = {
     "javascript frame": '<iframe src="javascript:void(parent.pwned = 1)"></iframe>',
     "animation": f'<style>@keyframes k{{}}</style><p style="animation-name:k" onanimationstart="{RUN}">x</p>',
     "video": f'<video><source onerror="{RUN}" src="x"></video>',
-    "broken quotes": f'<img title="--><img src=x onerror={RUN.replace(" ", "")}>',
 }
 LOADS = {
     "image": f'<img src="{AWAY}.png">',
@@ -35,6 +34,7 @@ LOADS = {
 }
 #: HTML that a sanitizer may turn into one of the above.
 TRICKS = {
+    "broken quotes": f'<img title="--><img src=x onerror={RUN.replace(" ", "")}>',
     "namespace": f"<math><mtext><table><mglyph><style><img src=x onerror={RUN.replace(' ', '')}></style>",
     "nested": f"<scr<script>ipt>{RUN}</scr</script>ipt>",
     "noscript": f'<noscript><p title="</noscript><img src=x onerror={RUN.replace(" ", "")}>"></noscript>',
