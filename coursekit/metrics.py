@@ -922,7 +922,13 @@ def _covariance(name: str, value: ArrayLike, dim: int) -> Float:
 def _frechet(shift: Float, cov_x: Float, cov_y: Float) -> float:
     factor = _factor(cov_x)
     product = factor.T @ cov_y @ factor
-    roots = np.sqrt(np.maximum(eigvalsh(product, check_finite=False), 0.0))
+    values = eigvalsh(product, check_finite=False)
+    scale = float(np.trace(cov_x) * np.trace(cov_y))
+    if values[0] < -1e-8 * abs(scale):
+        raise ValueError(
+            "a covariance must have no negative eigenvalue, and cov_y has one; is it a covariance?"
+        )
+    roots = np.sqrt(np.maximum(values, 0.0))
     distance = shift @ shift + np.trace(cov_x) + np.trace(cov_y) - 2 * roots.sum()
     return max(0.0, float(distance))  # rounding alone can bring it below zero
 
