@@ -6,9 +6,9 @@ writes `results/metrics.json`, row by row (resumable)::
 
     {"meta": {"command", "settings", "device", "versions", "seconds"},
      "rows": {
-       "sliced":      {"n", "d", "projections", "seconds": {method: s}, "ratio", "largest_difference"},
-       "frechet":     {"cases": [{"d", "seconds": {method: s}, "ratio", "relative_difference"}]},
-       "permutation": {"n", "d", "permutations", "seconds": {method: s}, "ratio", "p": {method: p}},
+       "sliced":      {"n", "d", "projections", "times": {method: s}, "ratio", "largest_difference"},
+       "frechet":     {"cases": [{"d", "times": {method: s}, "ratio", "relative_difference"}]},
+       "permutation": {"n", "d", "permutations", "times": {method: s}, "ratio", "p": {method: p}},
        "digits":      {"generators", "metrics", "value": [generator][metric], "value_sd", "seeds"}}}
 
 Times are processor seconds on one thread, the least of the runs. A ratio says how many times faster ours is.
@@ -58,20 +58,20 @@ def sliced() -> dict[str, Any]:
     x, y = rng.standard_normal((n, d)), rng.normal(0.1, 1.1, (n, d))
     theta = metrics.random_directions(projections, d, random_state=0)
     loop_s, loop = timed(lambda: np.mean([wasserstein_distance(x @ row, y @ row) for row in theta]), runs=2)
-    seconds = {"scipy, loop, p = 1": loop_s}
+    times = {"scipy, loop, p = 1": loop_s}
     for p in (1, 2):
-        seconds[f"coursekit, p = {p}"], value = timed(
+        times[f"coursekit, p = {p}"], value = timed(
             lambda p=p: metrics.sliced_wasserstein(x, y, p=p, directions=theta)
         )
         if p == 1:
             difference = abs(value - loop)
-    seconds["coursekit, p = 1, unequal sizes"], _ = timed(
+    times["coursekit, p = 1, unequal sizes"], _ = timed(
         lambda: metrics.sliced_wasserstein(x[:-7], y, p=1, directions=theta)
     )
     return {
         **SETTINGS["sliced"],  # type: ignore[dict-item]
-        "seconds": seconds,
-        "ratio": loop_s / seconds["coursekit, p = 1"],
+        "times": times,
+        "ratio": loop_s / times["coursekit, p = 1"],
         "largest_difference": difference,
     }
 
@@ -97,7 +97,7 @@ def frechet() -> dict[str, Any]:
         cases.append(
             {
                 "d": d,
-                "seconds": {"coursekit": ours_s, "scipy sqrtm": root_s},
+                "times": {"coursekit": ours_s, "scipy sqrtm": root_s},
                 "ratio": root_s / ours_s,
                 "relative_difference": abs(ours - root) / root,
             }
@@ -118,7 +118,7 @@ def permutation() -> dict[str, Any]:
     )
     return {
         **SETTINGS["permutation"],  # type: ignore[dict-item]
-        "seconds": {"distances once": once_s, "distances anew": anew_s},
+        "times": {"distances once": once_s, "distances anew": anew_s},
         "ratio": anew_s / once_s,
         "p": {"distances once": once, "distances anew": anew},
     }
@@ -199,13 +199,13 @@ def main(argv: list[str] | None = None) -> None:
         print(f"\n{name}  ({row['cpu_seconds']:.1f} CPU s)", flush=True)
         if name == "frechet":
             for case in row["cases"]:
-                print(f"  d = {case['d']}: {case['ratio']:.1f} times faster than sqrtm, {case['seconds']}")
+                print(f"  d = {case['d']}: {case['ratio']:.1f} times faster than sqrtm, {case['times']}")
         elif name == "digits":
             print(f"  {'':28}" + "".join(f"{metric[:10]:>12}" for metric in row["metrics"]))
             for generator, values in zip(row["generators"], row["value"], strict=True):
                 print(f"  {generator:28}" + "".join(f"{value:12.3f}" for value in values))
         else:
-            print(f"  {row['ratio']:.1f} times faster: {row['seconds']}")
+            print(f"  {row['ratio']:.1f} times faster: {row['times']}")
 
 
 if __name__ == "__main__":

@@ -444,7 +444,7 @@ def test_precision_sees_junk_and_recall_a_lost_mode():
 
 # ------------------------------------------------------------------------------------ classifiers
 def test_c2st_attains_the_bound_where_the_classifier_is_the_best_one():
-    """N(0, 1) and N(m, 1): 1/2 + TV/2 is Phi(m/2), which a linear classifier reaches. Five standard errors."""
+    """N(0, 1) and N(m, 1): 1/2 + TV/2 is Phi(m/2), and a linear classifier reaches it."""
     for shift in (0.0, 1.0, 3.0):
         x, y = normal(4000, 1, 0), normal(4000, 1, 1, mean=shift)
         bound = stats.norm.cdf(shift / 2)
