@@ -56,13 +56,18 @@ FIXED = {
 }
 
 
+def rounding(name, x, y):
+    """What rounding may change. The root of a singular covariance turns 1e-16 of its square into 1e-8 of it."""
+    return 1e-6 + (1e-7 * (np.ptp(x) + np.ptp(y)) ** 2 if name == "frechet" else 0)
+
+
 # ------------------------------------------------------------------------------------ every distance
 @pytest.mark.parametrize("name", FIXED)
 @property_test
 @given(pair=clouds())
 def test_distances_are_symmetric(name, pair):
     x, y = pair
-    assert FIXED[name](x, y) == pytest.approx(FIXED[name](y, x), rel=1e-8, abs=1e-6)
+    assert FIXED[name](x, y) == pytest.approx(FIXED[name](y, x), rel=1e-8, abs=rounding(name, x, y))
 
 
 @pytest.mark.parametrize("name", ["energy, biased", "mmd, biased", "sliced", "sliced, p = 1"])
@@ -80,7 +85,9 @@ def test_biased_distances_are_exactly_zero_on_the_same_points_and_never_negative
 @given(pair=clouds(), shift=st.floats(-20, 20))
 def test_distances_do_not_change_when_both_samples_move(name, pair, shift):
     x, y = pair
-    assert FIXED[name](x + shift, y + shift) == pytest.approx(FIXED[name](x, y), rel=1e-5, abs=1e-5)
+    assert FIXED[name](x + shift, y + shift) == pytest.approx(
+        FIXED[name](x, y), rel=1e-5, abs=10 * rounding(name, x, y)
+    )
 
 
 @pytest.mark.parametrize("name", ["energy", "energy, biased", "mmd", "mmd, median", "mmd, biased", "frechet"])
@@ -89,7 +96,7 @@ def test_distances_do_not_change_when_both_samples_move(name, pair, shift):
 def test_distances_do_not_change_when_both_samples_turn(name, pair, seed):
     x, y = pair
     q = turn(3, seed)
-    assert FIXED[name](x @ q, y @ q) == pytest.approx(FIXED[name](x, y), rel=1e-6, abs=1e-6)
+    assert FIXED[name](x @ q, y @ q) == pytest.approx(FIXED[name](x, y), rel=1e-6, abs=rounding(name, x, y))
 
 
 def test_one_column_scaled_alone_changes_every_distance():
