@@ -57,7 +57,7 @@ FIXED = {
 
 
 def rounding(name, x, y):
-    """What rounding may change. The root of a singular covariance turns 1e-16 of its square into 1e-8 of it."""
+    """What rounding may change: the root of a singular matrix turns 1e-16 of its square into 1e-8 of it."""
     return 1e-6 + (1e-7 * (np.ptp(x) + np.ptp(y)) ** 2 if name == "frechet" else 0)
 
 
