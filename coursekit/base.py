@@ -317,7 +317,7 @@ class Fitted(DensityEstimator):
     def __init__(
         self, module: type, *, random_state: Any = None, dtype: str = "float64", **options: Any
     ) -> None:
-        self.module, self.random_state, self.dtype, self.options = module, random_state, dtype, options
+        self.module, self.random_state, self.dtype, self._options = module, random_state, dtype, options
 
     @property
     def likelihood(self) -> Likelihood:  # type: ignore[override]
@@ -327,7 +327,7 @@ class Fitted(DensityEstimator):
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters by name, the options among them."""
         named = {"module": self.module, "random_state": self.random_state, "dtype": self.dtype}
-        return {**named, **self.options}
+        return {**named, **self._options}
 
     def set_params(self, **params: Any) -> Fitted:
         """Set parameters by name; a name that is not known yet becomes an option."""
@@ -335,7 +335,7 @@ class Fitted(DensityEstimator):
             if name in ("module", "random_state", "dtype"):
                 setattr(self, name, value)
             else:
-                self.options[name] = value
+                self._options[name] = value
         return self
 
     def fit(self, X: ArrayLike, y: object = None) -> Fitted:
@@ -359,17 +359,17 @@ class Fitted(DensityEstimator):
 
         data = self._training_data(X, at_least=2)
         known = set(inspect.signature(train).parameters)
-        if twice := known & set(inspect.signature(self.module).parameters) & set(self.options):
+        if twice := known & set(inspect.signature(self.module).parameters) & set(self._options):
             raise TypeError(
                 f"{sorted(twice)}: options of train and of {self.module.__name__} alike; rename one"
             )
-        training = {name: value for name, value in self.options.items() if name in known}
-        building = {name: value for name, value in self.options.items() if name not in known}
+        training = {name: value for name, value in self._options.items() if name in known}
+        building = {name: value for name, value in self._options.items() if name not in known}
         dtype, seed = getattr(torch, self.dtype), int(check_random_state(self.random_state).randint(2**31))
         with torch.random.fork_rng([]):
             torch.default_generator.manual_seed(seed)
             self.module_ = self.module(data.shape[1], **building).to(dtype)
-        self.history_ = train(self.module_, torch.as_tensor(data, dtype=dtype), random_state=seed, **training)
+        self.history_ = train(self.module_, torch.tensor(data, dtype=dtype), random_state=seed, **training)
         return self
 
     @available_if(_module_has("log_prob"))
@@ -388,7 +388,7 @@ class Fitted(DensityEstimator):
         """
         import torch
 
-        points = torch.as_tensor(self._query(x)).to(next(self.module_.parameters()))
+        points = torch.tensor(self._query(x)).to(next(self.module_.parameters()))
         return self.module_.log_prob(points).detach().double().cpu().numpy()
 
     @available_if(_module_has("sample"))
