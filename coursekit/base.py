@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 
@@ -263,3 +266,150 @@ def capability_table(*classes: type) -> Table:
         row = [entry.cls.__name__, "yes", _EVALUATES[entry.likelihood], sample]
         rows.append([*row, cost.get("fit", ""), cost.get("log_prob", ""), cost.get("sample", "")])
     return Table(header, rows)
+
+
+# ----------------------------------------------------------------------------------------------
+# The bridge from torch modules to scikit-learn.
+
+
+def _module_has(method: str) -> Callable[[Any], bool]:
+    return lambda self: hasattr(self.module, method)
+
+
+class Fitted(DensityEstimator):
+    """A torch module as a scikit-learn estimator: numpy in, numpy out.
+
+    ``Fitted(RealNVP, layers=8, epochs=50, random_state=0).fit(X)`` builds ``RealNVP(d, layers=8)`` for data
+    with `d` columns and trains it by :py:func:`coursekit.train.train`. It works in ``Pipeline`` and
+    ``GridSearchCV``.
+
+    Parameters
+    ----------
+    module : type
+        A ``torch.nn.Module`` class with ``loss(batch)`` and ``log_prob(x)`` or ``sample(n, *,
+        generator=None)``; its first argument is the number of columns.
+    random_state : int, RandomState or None
+        Decides the first weights and everything random in training.
+    dtype : {"float64", "float32"}
+        Precision in which the module computes.
+    **options
+        Options of ``train`` (`epochs`, `batch_size`, `lr`, ...) go there, all others to `module`.
+
+    Attributes
+    ----------
+    module_ : torch.nn.Module
+        The trained module.
+    history_ : coursekit.train.History
+        Losses and learning rates.
+    n_features_in_ : int
+        Number of columns of the training data.
+
+    Raises
+    ------
+    TypeError
+        If an option's name is both one of ``train`` and one of the module.
+
+    Notes
+    -----
+    Taught in :ref:`use`.
+    """
+
+    def __init__(
+        self, module: type, *, random_state: Any = None, dtype: str = "float64", **options: Any
+    ) -> None:
+        self.module, self.random_state, self.dtype, self._options = module, random_state, dtype, options
+
+    @property
+    def likelihood(self) -> Likelihood:  # type: ignore[override]
+        """What the module's ``log_prob`` is."""
+        return getattr(self.module, "likelihood", Likelihood.EXACT)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters by name, the options among them."""
+        named = {"module": self.module, "random_state": self.random_state, "dtype": self.dtype}
+        return {**named, **self._options}
+
+    def set_params(self, **params: Any) -> Fitted:
+        """Set parameters by name; a name that is not known yet becomes an option."""
+        for name, value in params.items():
+            if name in ("module", "random_state", "dtype"):
+                setattr(self, name, value)
+            else:
+                self._options[name] = value
+        return self
+
+    def fit(self, X: ArrayLike, y: object = None) -> Fitted:
+        """Build the module for the columns of `X` and train it.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, d)
+            Training data.
+        y : None
+            Ignored; there for scikit-learn.
+
+        Returns
+        -------
+        Fitted
+            Itself.
+        """
+        import torch
+
+        from coursekit.train import train
+
+        data = self._training_data(X, at_least=2)
+        known = set(inspect.signature(train).parameters)
+        if twice := known & set(inspect.signature(self.module).parameters) & set(self._options):
+            raise TypeError(
+                f"{sorted(twice)}: options of train and of {self.module.__name__} alike; rename one"
+            )
+        training = {name: value for name, value in self._options.items() if name in known}
+        building = {name: value for name, value in self._options.items() if name not in known}
+        dtype, seed = getattr(torch, self.dtype), int(check_random_state(self.random_state).randint(2**31))
+        with torch.random.fork_rng([]):
+            torch.default_generator.manual_seed(seed)
+            self.module_ = self.module(data.shape[1], **building).to(dtype)
+        self.history_ = train(self.module_, torch.tensor(data, dtype=dtype), random_state=seed, **training)
+        return self
+
+    @available_if(_module_has("log_prob"))
+    def log_prob(self, x: ArrayLike) -> NDArray[np.float64]:
+        """Log-density of each row of `x`, in nats.
+
+        Parameters
+        ----------
+        x : array_like of shape (n, d)
+            Points at which to evaluate.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Log-density in nats.
+        """
+        import torch
+
+        points = torch.tensor(self._query(x)).to(next(self.module_.parameters()))
+        return self.module_.log_prob(points).detach().double().cpu().numpy()
+
+    @available_if(_module_has("sample"))
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> NDArray[np.float64]:
+        """Draw from the trained module.
+
+        Parameters
+        ----------
+        n_samples : int
+            How many rows.
+        random_state : int, RandomState or None
+            Decides the draw.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, d)
+            The samples.
+        """
+        import torch
+
+        check_is_fitted(self)
+        seed = int(check_random_state(random_state).randint(2**31))
+        generator = torch.Generator(next(self.module_.parameters()).device).manual_seed(seed)
+        return self.module_.sample(n_samples, generator=generator).detach().double().cpu().numpy()
