@@ -114,7 +114,67 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("names", nargs="+", metavar="NAME")
     _add_release(commands)
     _add_feedback(commands)
+    _add_grade(commands)
+    _add_export(commands)
+    _add_analysis(commands)
+    _add_simulate(commands)
     return parser
+
+
+def _add_course(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--course", type=Path, default=Path("."), metavar="DIR", help="folder of the course")
+    command.add_argument("--db", metavar="URL", help="gradebook, such as postgresql+psycopg2://...")
+
+
+def _add_grade(commands: Any) -> None:
+    grade = commands.add_parser("grade", help="grade a lab's submissions, in parallel and in the sandbox")
+    grade.add_argument("lab", metavar="LAB")
+    _add_course(grade)
+    grade.add_argument("--workers", type=int, metavar="N", help="processes; one per processor by default")
+    grade.add_argument("--scheduler", metavar="ADDRESS", help="a running dask scheduler instead")
+    grade.add_argument("--resume", action="store_true", help="leave out what the last run has graded")
+    grade.add_argument("--students", nargs="+", metavar="STUDENT", help="these only; all by default")
+    grade.add_argument(
+        "--variant", default="", metavar="TEXT", help="variant of the lab; {student} is the id"
+    )
+    grade.add_argument("--cell-seconds", type=int, metavar="S", help="time that one cell may take")
+    grade.add_argument(
+        "--unsafe-no-sandbox", action="store_true", help="run student code with all your own rights"
+    )
+    grade.set_defaults(run="coursekit.grading.run")
+
+
+def _add_export(commands: Any) -> None:
+    export = commands.add_parser("export", help="write the gradebook as CSV")
+    export.add_argument("labs", nargs="*", metavar="LAB", help="all labs by default")
+    _add_course(export)
+    export.add_argument("--format", choices=["full", "canvas", "moodle"], default="full")
+    export.add_argument("--output", type=Path, metavar="FILE", help="print by default")
+    export.set_defaults(run="coursekit.grading.export")
+
+
+def _add_analysis(commands: Any) -> None:
+    analysis = commands.add_parser(
+        "analysis", help="how each task of a lab did: scores, discrimination, time"
+    )
+    analysis.add_argument("lab", metavar="LAB")
+    _add_course(analysis)
+    analysis.add_argument("--csv", type=Path, metavar="FILE", help="also write the table as CSV")
+    analysis.add_argument("--plot", type=Path, metavar="FILE", help="also draw it")
+    analysis.set_defaults(run="coursekit.grading.analysis")
+
+
+def _add_simulate(commands: Any) -> None:
+    simulate = commands.add_parser("simulate", help="rehearse with a made-up class in a copy of the course")
+    simulate.add_argument("--students", type=int, default=30, metavar="N")
+    simulate.add_argument(
+        "--course", type=Path, default=Path("."), metavar="DIR", help="folder of the course"
+    )
+    simulate.add_argument("--lab", metavar="LAB", help="all labs by default")
+    simulate.add_argument("--workers", type=int, metavar="N", help="processes; one per processor by default")
+    simulate.add_argument("--cell-seconds", type=int, default=10, metavar="S")
+    simulate.add_argument("--only-make", action="store_true", help="make the class, do not grade it")
+    simulate.set_defaults(run="coursekit.grading.simulate")
 
 
 def _add_release(commands: Any) -> None:

@@ -1,14 +1,13 @@
 """What all tests share: one thread, no display, and no skip that hides a missing tool in CI."""
 
 import os
-import shutil
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import pytest  # noqa: E402  (the variables above must be set first)
-from tools import TOOLS  # noqa: E402
+from tools import TOOLS, find  # noqa: E402
 
 IN_CI = os.environ.get("COURSEKIT_CI") == "1"
 
@@ -30,7 +29,7 @@ def pytest_runtest_setup(item):
     """Leave out a test whose tool is missing, and say how to install it."""
     for marker in item.iter_markers("needs"):
         (tool,) = marker.args
-        if shutil.which(tool) is None:
+        if find(tool) is None:
             pytest.skip(f"{tool} is not installed; to run this test: {TOOLS[tool]}")
 
 

@@ -1,4 +1,4 @@
-"""The gradebook of nbgrader, seen from the two ends of a run: a template for workers, one writer for the scores.
+"""nbgrader's gradebook at the two ends of a run: a template for workers, one writer for the scores.
 
 Workers get a gradebook that knows the lab and no student. What they conclude comes back as plain
 data, and one `Writer` puts it into the real gradebook, one transaction per batch, whatever database
@@ -9,8 +9,10 @@ Taught in :ref:`instructor`.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +29,7 @@ from nbgrader.api import (
 )
 from nbgrader.preprocessors import AssignLatePenalties
 from nbgrader.utils import parse_utc
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from traitlets.config import Config
 
@@ -80,7 +83,7 @@ def definitions(
             for kind, names in _CELLS.items()
         }
         rank = {name: i for i, name in enumerate((order or {}).get(notebook.name, ()))}
-        cells["source"].sort(key=lambda cell: rank.get(cell["name"], len(rank)))  # noqa: B023 (used at once)
+        cells["source"].sort(key=lambda cell: rank.get(cell["name"], len(rank)))
         books[notebook.name] = {"kernelspec": notebook.kernelspec, "cells": cells}
     if not books:
         raise ValueError(f"lab: {lab!r} has no notebook; run `coursekit release {lab}` first")
@@ -129,7 +132,23 @@ def version(known: Definitions, data: Mapping[str, bytes]) -> str:
     return hashlib.sha256(json.dumps([books, sums], sort_keys=True).encode()).hexdigest()
 
 
-def template(path: Path, known: Definitions, lab: str, course_id: str) -> None:
+def schema(gradebook: Gradebook) -> str:
+    """Read which version of nbgrader's tables a gradebook has.
+
+    Parameters
+    ----------
+    gradebook : Gradebook
+        The course's.
+
+    Returns
+    -------
+    str
+        The version, as alembic names it.
+    """
+    return str(gradebook.db.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
+
+
+def template(path: Path, known: Definitions, lab: str, course_id: str, schema: str) -> None:
     """Make a gradebook that knows a lab and no student.
 
     Parameters
@@ -140,7 +159,12 @@ def template(path: Path, known: Definitions, lab: str, course_id: str) -> None:
         Of `definitions`.
     lab, course_id : str
         Names of the lab and of the course.
+    schema : str
+        Version of the tables: the course's own, for nbgrader would start a program to find it out.
     """
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        database.execute("INSERT INTO alembic_version VALUES (?)", [schema])
     with Gradebook(f"sqlite:///{path}", course_id) as gradebook:
         gradebook.add_assignment(lab)
         for name, book in known.items():
@@ -181,6 +205,7 @@ class Writer:
         late.init_plugin()
         self._late = late.plugin_inst
         self.definitions = definitions(self._book, lab, order=order)
+        self.schema = schema(self._book)
 
     def __enter__(self) -> Writer:
         return self
@@ -297,7 +322,7 @@ class Writer:
 
 
 def _score(notebook: SubmittedNotebook, result: Mapping[str, Any]) -> None:
-    """Set automatic scores and comments; what a person gave stays, and is looked at again if something changed."""
+    """Set automatic scores; what a person gave stays, and is looked at again if something changed."""
     if result["grades"] is None:
         return
     scores = result["grades"].get(notebook.name, {})

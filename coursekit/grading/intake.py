@@ -1,4 +1,4 @@
-"""Reading what students handed in, whatever it is: nothing is followed, nothing is trusted, nothing stops the class.
+"""Reading what students handed in, whatever it is: nothing is followed, nothing stops the class.
 
 A submission is read into memory as plain files. A notebook is parsed and written anew with nothing
 but cells, sources and nbgrader's marks, so that broken metadata, other encodings, stored
@@ -23,7 +23,7 @@ from typing import Any
 LARGEST_NOTEBOOK, LARGEST_REST = 32 << 20, 32 << 20
 MOST_FILES, MOST_CELLS = 500, 2000
 
-_FORBIDDEN = re.compile(r"[/\\*?\[\]+]")
+_FORBIDDEN = re.compile(r"[/\\*?\[\]]")
 _CELL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
@@ -192,7 +192,7 @@ def _scan(folder: Path) -> tuple[dict[str, bytes], dict[str, str], list[str]]:
 
 
 def _walk(folder: Path, notes: list[str]) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Yield regular files by their path below the folder, in order; links and devices are noted, not touched."""
+    """Yield regular files by their path below the folder; links and devices are noted, not touched."""
     if folder.is_symlink() or not folder.is_dir():
         return
     waiting = [("", str(folder))]

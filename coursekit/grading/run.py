@@ -22,6 +22,7 @@ Taught in :ref:`instructor`.
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import os
@@ -224,6 +225,43 @@ def load_config(root: Path, limits: Limits | None = None, db_url: str | None = N
     return config
 
 
+def main(arguments: argparse.Namespace) -> str:
+    """Run ``coursekit grade``.
+
+    Parameters
+    ----------
+    arguments : Namespace
+        Of the command line.
+
+    Returns
+    -------
+    str
+        What to print.
+
+    Raises
+    ------
+    RuntimeError
+        If a submission has no score.
+    """
+    limits = Limits() if arguments.cell_seconds is None else Limits(cell_s=arguments.cell_seconds)
+    summary = grade(
+        arguments.lab,
+        course=arguments.course,
+        workers=arguments.workers,
+        scheduler=arguments.scheduler,
+        resume=arguments.resume,
+        students=arguments.students,
+        limits=limits,
+        unsafe=arguments.unsafe_no_sandbox,
+        db_url=arguments.db,
+        variant=arguments.variant,
+    )
+    if summary.ok:
+        return str(summary)
+    print(summary)
+    raise RuntimeError(f"{len(summary.failed)} submissions have no score; mend the cause, then --resume")
+
+
 class _Run:
     """One run over one lab."""
 
@@ -331,7 +369,7 @@ class _Run:
 
         with tempfile.TemporaryDirectory(dir=self.ledger.folder) as folder:
             path = Path(folder) / "gradebook.db"
-            template(path, self.writer.definitions, self.lab, course_id)
+            template(path, self.writer.definitions, self.lab, course_id, self.writer.schema)
             book = path.read_bytes()
         config = {name: dict(section) for name, section in self.config.items() if name != "CourseDirectory"}
         key = f"{self.ledger.folder.name} {os.getpid()}"
@@ -600,7 +638,8 @@ class _scratch_folder(AbstractContextManager[None]):
 
 
 class _Pool(Protocol):
-    slots: int
+    @property
+    def slots(self) -> int: ...
 
     def submit(self, shard: list[intake.Submission], items: list[Item]) -> None: ...
 
@@ -714,8 +753,8 @@ class _Dask(AbstractContextManager["_Dask"]):
         shard = self._running.pop(future)
         if future.status in ("cancelled", "lost"):
             raise SchedulerLost("the cluster went away; run again with --resume")
-        error = future.exception()
-        return shard, (_named(error) if error is not None else future.result())
+        problem = future.exception()
+        return shard, (_named(problem) if problem is not None else future.result())
 
 
 def _named(error: BaseException) -> Exception:

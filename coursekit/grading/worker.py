@@ -208,8 +208,8 @@ def _steps(names: Sequence[str | type]) -> list[type]:
 
 
 def _submissions_own_errors() -> tuple[type[Exception], ...]:
-    """What the preparing steps raise for a broken submission; anything else is the grader's fault."""
-    from jsonschema import ValidationError
+    """List what the preparing steps raise for a broken submission; all else is the grader's fault."""
+    from nbformat import ValidationError
     from nbgrader.nbgraderformat import SchemaTooNewError, SchemaTooOldError
     from nbgrader.nbgraderformat.common import ValidationError as MetadataError
 
@@ -278,7 +278,7 @@ def close_bench() -> None:
     """End the warm lab of this process, if there is one."""
     global _bench
     if _bench is not None:
-        _bench, bench = None, _bench
+        bench, _bench = _bench, None
         bench.close()
 
 
