@@ -181,7 +181,7 @@ def _add_release(commands: Any) -> None:
     release = commands.add_parser("release", help="make the students' version of labs, proven free of leaks")
     release.add_argument("labs", nargs="*", metavar="LAB")
     release.add_argument("--all", action="store_true", help="all labs of the course")
-    release.add_argument("--course", type=Path, default=Path("."), metavar="DIR", help="folder of the course")
+    _add_course(release)
     release.add_argument("--output", type=Path, metavar="DIR", help="folder of the students' repository")
     release.add_argument("--zip", action="store_true", help="also write LAB.zip")
     release.set_defaults(run="coursekit.grading.release")
@@ -190,9 +190,7 @@ def _add_release(commands: Any) -> None:
 def _add_feedback(commands: Any) -> None:
     feedback = commands.add_parser("feedback", help="write each student's feedback page for a lab")
     feedback.add_argument("lab", metavar="LAB")
-    feedback.add_argument(
-        "--course", type=Path, default=Path("."), metavar="DIR", help="folder of the course"
-    )
+    _add_course(feedback)
     feedback.add_argument("--students", nargs="+", metavar="STUDENT", help="these only; all by default")
     feedback.add_argument("--rubric", action="store_true", help="show the mark schemes of the manual tasks")
     feedback.set_defaults(run="coursekit.grading.feedback")

@@ -38,7 +38,7 @@ class Task:
     Attributes
     ----------
     cell : str
-        Its grade id.
+        Its grade id, without the ending ``-test``.
     points, most : float
         Points given, and points that could be.
     words : str
@@ -232,7 +232,12 @@ def _tasks(row: Any, conclusions: Mapping[str, Mapping[str, Any]]) -> dict[str, 
             words += f" A person added {grade.extra_credit:g} as extra credit."
         comment = comments.get(grade.name) or ""
         tasks[grade.name] = Task(
-            grade.name, float(grade.score), float(grade.max_score), words, comment, waits
+            grade.name.removesuffix("-test"),
+            float(grade.score),
+            float(grade.max_score),
+            words,
+            comment,
+            waits,
         )
     return tasks
 
@@ -267,7 +272,9 @@ def in_words(
         return "This waits for a person to read it."
     said = []
     if auto is not None:
-        said.append(_of_the_tests(auto, most, conclusion))
+        if manual is not None:
+            said.append(f"The checks gave {auto:g} of {most:g} points.")
+        said.append(_of_the_tests(auto, most, conclusion or {}))
     if manual is not None:
         said.append(f"A person gave {manual:g} of {most:g} points.")
     if waits:
@@ -275,19 +282,17 @@ def in_words(
     return " ".join(said) or "This was not graded."
 
 
-def _of_the_tests(auto: float, most: float, conclusion: Mapping[str, Any] | None) -> str:
+def _of_the_tests(auto: float, most: float, conclusion: Mapping[str, Any]) -> str:
     if auto >= most:
         return "All checks passed."
-    gave = f"The checks gave {auto:g} of {most:g} points"
-    reason = harmless.plain(str((conclusion or {}).get("reason") or ""))
-    failed = harmless.plain(str((conclusion or {}).get("failed_property") or ""))
-    if (conclusion or {}).get("hidden"):
+    reason = harmless.plain(str(conclusion.get("reason") or "")).removeprefix("AssertionError: ").rstrip(".")
+    failed = harmless.plain(str(conclusion.get("failed_property") or ""))
+    if conclusion.get("hidden"):
         named = f" of the property “{failed}”" if failed else ""
-        return f"{gave}: a hidden check{named} failed."
+        return f"A hidden check{named} failed."
     if not reason or reason.startswith("partial credit"):
-        return f"{gave}."
-    before = f" (property “{failed}”)" if failed else ""
-    return f"{gave}{before}: {reason.rstrip('.')}."
+        return "Some checks passed." if auto > 0 else "The checks failed."
+    return f"{reason} (property “{failed}”)." if failed else f"{reason[0].upper()}{reason[1:]}."
 
 
 # --- the page ---------------------------------------------------------------------------------
@@ -433,7 +438,7 @@ def main(arguments: Any) -> str:
     Parameters
     ----------
     arguments : argparse.Namespace
-        ``lab``, ``course``, ``students``, ``rubric``.
+        ``lab``, ``course``, ``db``, ``students``, ``rubric``.
 
     Returns
     -------
@@ -446,7 +451,11 @@ def main(arguments: Any) -> str:
         If a page could not be written; all others are.
     """
     written = feedback(
-        arguments.lab, course=arguments.course, students=arguments.students, rubric=arguments.rubric
+        arguments.lab,
+        course=arguments.course,
+        students=arguments.students,
+        rubric=arguments.rubric,
+        db_url=arguments.db,
     )
     lines = [f"{len(written.pages)} pages in {Path(arguments.course) / 'feedback'}"]
     if written.failed:

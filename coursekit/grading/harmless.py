@@ -97,12 +97,13 @@ def markdown(text: str) -> str:
     str
         Harmless HTML.
     """
-    from nbconvert.filters.markdown import markdown2html
+    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
     if not text.strip():
         return ""
     try:
-        return f'<div class="text">{sanitized(str(markdown2html(plain(text))))}</div>'
+        convert = MarkdownWithMath(renderer=IPythonRenderer(escape=False, exclude_anchor_links=True)).render
+        return f'<div class="text">{sanitized(str(convert(plain(text))))}</div>'
     except Exception:  # nested or broken in a way that the parser does not survive
         return f"<pre>{_escaped(text)}</pre>"
 

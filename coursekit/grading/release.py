@@ -320,7 +320,7 @@ def main(arguments: Any) -> str:
     Parameters
     ----------
     arguments : argparse.Namespace
-        ``labs``, ``all``, ``course``, ``output``, ``zip``.
+        ``labs``, ``all``, ``course``, ``db``, ``output``, ``zip``.
 
     Returns
     -------
@@ -329,5 +329,11 @@ def main(arguments: Any) -> str:
     """
     if bool(arguments.labs) == bool(arguments.all):
         raise ValueError("labs: name the labs to release, or give --all")
-    made = release(arguments.labs, course=arguments.course, output=arguments.output, archive=arguments.zip)
+    made = release(
+        arguments.labs,
+        course=arguments.course,
+        output=arguments.output,
+        archive=arguments.zip,
+        db_url=arguments.db,
+    )
     return "\n".join(f"released, and free of leaks: {path}" for path in made)
