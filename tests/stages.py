@@ -7,14 +7,13 @@ browser has nothing to open when the book did not build.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools import TOOLS
+from tools import TOOLS, find
 
 ROOT = Path(__file__).parents[1]
 PYTHON = sys.executable
@@ -37,6 +36,7 @@ def pytest(*arguments: str) -> tuple[str, ...]:
     return (*PYTEST, *arguments)
 
 
+OWN_STAGE = ("test_laws.py", "labs", "grading", "book")
 STAGES = [
     Stage(
         "lint",
@@ -47,10 +47,11 @@ STAGES = [
             (PYTHON, "-m", "mypy"),
         ),
     ),
-    Stage("unit", 6, (pytest("tests", *(f"--ignore=tests/{p}" for p in ("test_laws.py", "labs", "book"))),)),
+    Stage("unit", 4, (pytest("tests", *(f"--ignore=tests/{path}" for path in OWN_STAGE)),)),
     Stage("laws", 4, (pytest("tests/test_laws.py", "--dist", "load"),)),
     Stage("grade path of the labs", 6, (pytest("tests/labs"),)),
     Stage("nbval of the labs", 2, (pytest(*NBVAL),)),
+    Stage("sandboxed grading", 8, (pytest("tests/grading"),)),
     Stage("book", 6, ((PYTHON, "book/_ext/build.py"),)),
     Stage("browser", 6, (pytest("tests/book"),)),
 ]
@@ -70,7 +71,7 @@ def main() -> int:
     unknown = set(wanted) - {stage.name.split()[0] for stage in STAGES}
     if unknown:
         sys.exit(f"unknown stage {sorted(unknown)}: expected some of {[s.name.split()[0] for s in STAGES]}")
-    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    missing = [tool for tool in TOOLS if find(tool) is None]
     rows = []
     for stage in STAGES:
         if not wanted or stage.name.split()[0] in wanted:
