@@ -171,7 +171,7 @@ def _decode_array(content: Any) -> np.ndarray:
         if len(raw) != math.prod(shape) * dtype.itemsize:
             raise ValueError("an array whose bytes do not fill its shape")
         return np.frombuffer(raw, dtype).reshape(shape).copy()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"tree: this is not an encoded array ({error})") from None
 
 
@@ -329,6 +329,9 @@ class _Function:
         }
         return _decode_reply(self._ask, request)
 
+    def __bool__(self) -> NoReturn:
+        raise StudentError(f"{self._name!r} was not called: its answer counts, not that it exists")
+
 
 def _decode_reply(ask: Ask, request: Request) -> Any:
     return decode(ask(request), handle=lambda key: Handle(ask, key))
@@ -349,6 +352,9 @@ class Handle:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the object itself."""
         return _Function(self._ask, self._key, None)(*args, **kwargs)
+
+    def __bool__(self) -> NoReturn:
+        raise StudentError("an object came back where a plain answer was expected")
 
     def __repr__(self) -> str:
         return "<an object of the student's>"

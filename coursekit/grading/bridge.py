@@ -155,7 +155,9 @@ class Asker:
         except (EOFError, OSError):
             self.down = "the student's process ended"
         except ValueError as error:
-            self.down = f"an answer that cannot be read: {error}"
+            self.down = f"an answer that cannot be read: {str(error)[:200]}"
+        except MemoryError:
+            self.down = "an answer that takes too much memory"
         if self.down:
             raise BridgeDown(self.down)
         return unpack(reply)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from traitlets.config import Config
 
-from coursekit.grading.sandbox import Limits
+from coursekit.grading.sandbox import Limits, visible_paths
 
 COURSE_ID = "generative-models"
 
@@ -40,23 +40,31 @@ def course_config(
     -------
     Config
         For ``nbgrader``'s applications and API.
+
+    Raises
+    ------
+    ValueError
+        If `root` is in a folder that student code can read.
     """
+    root = Path(root).resolve()
+    if seen := [path for path in visible_paths() if root.is_relative_to(path)]:
+        raise ValueError(
+            f"root: {root} lies in {seen[0]}, which student code can read; move the course elsewhere"
+        )
     _find_tools()
     # As names: nbgrader's own modules are slow to import, and traitlets takes both.
     ours, theirs = "coursekit.grading.split", "nbgrader.preprocessors"
     config = Config()
-    config.CourseDirectory.root = str(Path(root).resolve())
+    config.CourseDirectory.root = str(root)
     config.CourseDirectory.course_id = course_id
     if db_url:
         config.CourseDirectory.db_url = db_url
     config.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", ".*", "*.tmp"]
+    # nbgrader's own OverwriteCells, DeduplicateIds and OverwriteKernelspec repair what a student
+    # changed; these two rebuild the notebook, and leave nothing to repair.
     config.Autograde.sanitize_preprocessors = [
-        f"{theirs}.ClearOutput",
         f"{ours}.StripStudentMetadata",
-        f"{theirs}.DeduplicateIds",
-        f"{theirs}.OverwriteKernelspec",
         f"{ours}.RestoreCells",
-        f"{theirs}.OverwriteCells",
         f"{theirs}.CheckCellMetadata",
     ]
     config.Autograde.autograde_preprocessors = [
@@ -68,7 +76,6 @@ def course_config(
         f"{theirs}.AssignLatePenalties",
         f"{theirs}.CheckCellMetadata",
     ]
-    config.OverwriteCells.add_missing_cells = True
     config.ClearSolutions.code_stub = {"python": STUB}
     config.ClearSolutions.text_stub = "*Write your answer here.*"
     config.SplitExecute.timeout = (limits or Limits()).cell_s

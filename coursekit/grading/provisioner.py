@@ -5,7 +5,7 @@ Taught in :ref:`instructor`.
 
 from __future__ import annotations
 
-import os
+import asyncio
 import shutil
 import signal
 from pathlib import Path
@@ -47,8 +47,20 @@ class SandboxProvisioner(LocalProvisioner):
         return self.connection_info
 
     async def send_signal(self, signum: int) -> None:
-        """Send a signal; ending the box ends everything in it."""
-        await super().send_signal(signal.SIGKILL if signum == signal.SIGTERM else signum)
+        """Send a signal; ending the kernel ends everything in its box."""
+        if self.process is None:
+            return
+        if signum in (signal.SIGTERM, signal.SIGKILL):
+            self.process.kill()
+        else:
+            self.process.send_signal(signum)
+
+    async def wait(self) -> int | None:
+        """Wait until the kernel has ended."""
+        while await self.poll() is None:
+            await asyncio.sleep(0.005)
+        status, self.process = 0 if self.process is None else self.process.wait(), None
+        return status
 
     async def cleanup(self, restart: bool = False) -> None:
         """Remove the folder of the sockets."""
@@ -57,11 +69,8 @@ class SandboxProvisioner(LocalProvisioner):
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def seal(self) -> None:
-        """Take from the box's user the right to make files beside its sockets, once they exist."""
-        assert self._folder is not None
-        if os.getuid() == 0:
-            os.chown(self._folder, 0, 0)
-        self._folder.chmod(0o755 if os.getuid() == 0 else 0o555)
+        """Take from the box the right to make files beside its sockets, once they exist."""
+        Session.current().seal(self.process)
 
     @property
     def folder(self) -> Path:

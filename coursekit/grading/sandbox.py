@@ -14,6 +14,7 @@ import atexit
 import functools
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -27,8 +28,13 @@ from coursekit.grading import seccomp
 HOME = "/lab"
 
 _SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts")
-_FIRST_UID = 61_000  # above Debian's ordinary users, below its last dynamic ones
+_EXCHANGE = "/usr/local/share"  # nbgrader's exchange, where everybody hands in, is here by default
 _INSTALL = "install bubblewrap (sudo apt-get install bubblewrap)"
+#: Memory that the interpreter and its libraries take where they are not loaded already.
+LIBRARIES_MB = 512
+#: Users that nothing belongs to: beyond the ranges of containers and of systemd, and for a grader
+#: that is itself in a container, whose users may end at 65,535, above Debian's ordinary ones.
+_FREE_UIDS = (range(1_900_000_000, 2_140_000_000), range(61_000, 65_000))
 
 
 class SandboxMissing(RuntimeError):
@@ -105,18 +111,31 @@ class Box:
     hidden: tuple[Path, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
-    uid: int = _FIRST_UID
+    uid: int = _FREE_UIDS[0].start
 
 
-def fresh_uid() -> int:
-    """Pick a user id that nothing on the host belongs to, another one for each grading process.
+def fresh_uid(box: int = 0) -> int:
+    """Pick a user id that nothing on the host belongs to, another one for each box of each process.
+
+    Processes are counted by user, so two boxes with one user could starve each other.
+
+    Parameters
+    ----------
+    box : {0, 1}
+        Which box of this process.
 
     Returns
     -------
     int
         The id; the caller's own when the grader is not root.
     """
-    return _FIRST_UID + os.getpid() % 4000 if os.getuid() == 0 else os.getuid()
+    if os.getuid() != 0:
+        return os.getuid()
+    maps = [tuple(map(int, line.split())) for line in Path("/proc/self/uid_map").read_text().splitlines()]
+    for free in _FREE_UIDS:
+        if any(first <= free[0] and free[-1] < first + count for first, _, count in maps):
+            return free[(2 * os.getpid() + box) % len(free)]
+    raise SandboxMissing("root of this container has too few users to run student code as another one")
 
 
 def environment() -> dict[str, str]:
@@ -139,6 +158,7 @@ def environment() -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",  # the same submission, the same order of its sets
         "NBGRADER_EXECUTION": "autograde",
         "COURSEKIT_GRADING": "1",
         "COURSEKIT_OFFLINE": "1",
@@ -158,6 +178,17 @@ def interpreter_paths() -> tuple[Path, ...]:
     wanted = [Path(sys.prefix), Path(sys.base_prefix), Path(coursekit.__file__).parent]
     wanted = [path.resolve() for path in wanted]
     return tuple(p for p in wanted if not p.is_relative_to("/usr") and not _inside(p, wanted))
+
+
+def visible_paths() -> tuple[Path, ...]:
+    """List the folders of the host that every box shows.
+
+    Returns
+    -------
+    tuple of Path
+        The system's, the interpreter's and the package's.
+    """
+    return (*(Path(name) for name in _SYSTEM if os.path.isdir(name)), *interpreter_paths())
 
 
 def _inside(path: Path, others: Sequence[Path]) -> bool:
@@ -185,13 +216,16 @@ class Backend(Protocol):
             The command to run on the host.
         """
 
+    def end(self, box: Box) -> None:
+        """End what may be left of a box after its command was killed."""
+
 
 def _prlimit(limits: Limits, *, memory: bool, processes: bool) -> list[str]:
     """Resource limits that every child inherits; memory and processes where no cgroup counts them."""
     command = ["prlimit", "--core=0", f"--cpu={limits.cpu_s}", f"--fsize={limits.file_mb << 20}"]
     command.append(f"--nofile={limits.open_files}")
     if memory:  # not the address space: torch reserves far more than it uses
-        command.append(f"--data={limits.memory_mb << 20}")
+        command.append(f"--data={(limits.memory_mb + LIBRARIES_MB) << 20}")
     if processes:
         command.append(f"--nproc={limits.processes}")
     return command
@@ -215,10 +249,22 @@ class Bubblewrap:
         root = os.getuid() == 0
         limits = _prlimit(box.limits, memory=True, processes=True)
         inner = [*limits, *(_drop(box.uid) if root else []), *argv]
-        wrap = ["bwrap", *self.namespaces(root=root), *mounts(box), "--die-with-parent", "--new-session"]
-        wrap += ["--clearenv", *(part for item in box.env.items() for part in ("--setenv", *item))]
-        # The shell only opens the filter for bubblewrap, which reads it from a descriptor.
+        wrap = [
+            "bwrap",
+            *self.namespaces(root=root),
+            *mounts(box),
+            "--remount-ro",
+            "/",
+            "--remount-ro",
+            "/dev",
+        ]
+        wrap += ["--die-with-parent", "--new-session", "--clearenv"]
+        wrap += [part for item in box.env.items() for part in ("--setenv", *item)]
+        # The shell only opens the filter for bubblewrap, which reads it from a descriptor and closes it.
         return ["/bin/sh", "-c", 'exec "$@" 9<"$0"', str(self._filter), *wrap, "--seccomp", "9", "--", *inner]
+
+    def end(self, box: Box) -> None:
+        """Do nothing: the box ends with the command."""
 
     @staticmethod
     def namespaces(*, root: bool) -> list[str]:
@@ -258,9 +304,12 @@ def mounts(box: Box) -> list[str]:
             options += ["--symlink", os.readlink(name), name]
         elif os.path.exists(name):
             options += ["--ro-bind", name, name]
+    if os.path.isdir(_EXCHANGE):
+        options += ["--perms", "0755", "--tmpfs", _EXCHANGE]
     size = str(box.limits.scratch_mb << 20)
     options += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", size, "--tmpfs", "/tmp"]
     options += ["--perms", "0777", "--size", size, "--tmpfs", HOME]
+    options += ["--perms", "1777", "--size", size, "--tmpfs", "/dev/shm"]
     made: set[Path] = {Path("/"), Path("/tmp"), Path("/usr")}
     for path in (*interpreter_paths(), *box.read_only, box.sockets):
         for parent in reversed(path.parents):  # traversable, whatever the host's folder is
@@ -305,14 +354,16 @@ def run_folder() -> Path:
 
 
 class Container:
-    """Boxes made by docker or podman, from an image that holds Python and the course.
+    """Boxes made by docker or podman, from an image that holds Python with the course's libraries.
+
+    The package itself comes from the grader, read-only, so that closed modules can be hidden.
 
     Parameters
     ----------
     engine : {"docker", "podman"}
         The command.
     image : str
-        The image.
+        The image; its ``python`` runs the kernel.
 
     Raises
     ------
@@ -320,36 +371,55 @@ class Container:
         If the engine is not installed.
     """
 
+    _package = Path("/opt/course/coursekit")
+
     def __init__(self, engine: str, image: str):
         if shutil.which(engine) is None:
             raise SandboxMissing(f"{engine} is not installed: install it, or {_INSTALL}")
         self.name, self._image = engine, image
 
     def command(self, argv: Sequence[str], box: Box) -> list[str]:
-        """Wrap a command so that it runs in a container of its own."""
+        """Wrap a command so that it runs in a container of its own; its interpreter is the image's."""
         limits = box.limits
         scratch = f"rw,nosuid,nodev,size={limits.scratch_mb}m,mode=1777"
-        command = [
-            self.name,
-            "run",
-            "--rm",
-            "--network",
-            "none",
-            "--read-only",
-            "--init",
-            "--cap-drop",
-            "ALL",
-        ]
+        command = [self.name, "run", "--rm", "--name", self.container(box), "--network", "none"]
+        command += ["--ipc", "private", "--read-only", "--init", "--cap-drop", "ALL"]
         command += ["--security-opt", "no-new-privileges", "--pids-limit", str(limits.processes)]
-        command += ["--memory", f"{limits.memory_mb}m", "--memory-swap", f"{limits.memory_mb}m"]
+        memory = f"{limits.memory_mb + LIBRARIES_MB}m"
+        command += ["--memory", memory, "--memory-swap", memory]
         command += ["--ulimit", f"fsize={limits.file_mb << 20}", "--ulimit", f"nofile={limits.open_files}"]
         command += ["--ulimit", f"cpu={limits.cpu_s}", "--ulimit", "core=0", "--user", f"{box.uid}:{box.uid}"]
+        if self.name == "podman" and os.getuid() != 0:
+            command += ["--userns", "keep-id"]  # the user inside is the one who owns the sockets' folder
         command += ["--tmpfs", f"/tmp:{scratch}", "--tmpfs", f"{HOME}:{scratch}", "--workdir", HOME]
-        command += ["--volume", f"{box.sockets}:{box.sockets}"]
+        command += ["--volume", f"{box.sockets}:{box.sockets}", *self._course(box.hidden)]
         command += [p for path in box.read_only for p in ("--volume", f"{path}:{path}:ro")]
         command += [p for file in box.data for p in ("--volume", f"{file}:{HOME}/{file.name}:ro")]
-        command += [p for name, value in box.env.items() for p in ("--env", f"{name}={value}")]
-        return [*command, self._image, *argv]
+        env = {**box.env, "PYTHONPATH": str(self._package.parent), "PATH": "/usr/local/bin:/usr/bin:/bin"}
+        command += [p for name, value in env.items() for p in ("--env", f"{name}={value}")]
+        return [*command, self._image, "python", *argv[1:]]
+
+    def _course(self, hidden: Sequence[Path]) -> list[str]:
+        import coursekit
+
+        here = Path(coursekit.__file__).resolve().parent
+        options = ["--volume", f"{here}:{self._package}:ro"]
+        for path in hidden:
+            if path.is_relative_to(here):
+                there = self._package / path.relative_to(here)
+                folder = ["--tmpfs", f"{there}:ro,size=1m"]
+                options += folder if path.is_dir() else ["--volume", f"/dev/null:{there}:ro"]
+        return options
+
+    @staticmethod
+    def container(box: Box) -> str:
+        """Name the container of a box, as the name of the folder of its sockets does."""
+        return f"coursekit-{os.getpid()}-{box.sockets.name}"
+
+    def end(self, box: Box) -> None:
+        """Kill the container: it would outlive the command that started it."""
+        command = [self.name, "kill", self.container(box)]
+        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
 class Unprotected:
@@ -360,6 +430,9 @@ class Unprotected:
     def command(self, argv: Sequence[str], box: Box) -> list[str]:
         """Leave the command as it is, but for its environment."""
         return ["env", "-i", *(f"{name}={value}" for name, value in box.env.items()), *argv]
+
+    def end(self, box: Box) -> None:
+        """Do nothing: what the process has started may well outlive it."""
 
 
 def backend(*, unsafe: bool = False) -> Backend:

@@ -12,18 +12,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import shutil
 import socket
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 import zmq
 from jupyter_client.manager import AsyncKernelManager
-from jupyter_core.utils import run_sync
-from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
+from jupyter_core.utils import ensure_async, run_sync
+from nbformat import NotebookNode, from_dict
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, new_raw_cell
 from nbgrader import utils
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import Execute, NbGraderPreprocessor
@@ -31,27 +34,93 @@ from traitlets import Unicode
 
 from coursekit.grading.bridge import LARGEST
 from coursekit.grading.provisioner import KERNEL, SandboxSpecs
-from coursekit.grading.session import Session, TestClient, listening
+from coursekit.grading.sandbox import Limits
+from coursekit.grading.session import Session, listening
 from coursekit.grading.trusted import Conclusion
 
 _ANSWER_S = 10.0  # seconds for a kernel to come to the door, or back to rest
-_KEEP = {"kernelspec", "language_info"}
+_WAITING = 100  # messages of a kernel that wait for the grader
+_FLOOD = 32  # how many times what is kept a notebook may send
+_CELLS = {"code": new_code_cell, "markdown": new_markdown_cell, "raw": new_raw_cell}
+
+
+class SubmissionRefused(ValueError):
+    """A submission that is not looked at: it points to files outside of itself."""
 
 
 class StripStudentMetadata(NbGraderPreprocessor):
-    """Keep a submission's sources and nbgrader's ids; drop tags and whatever else steers execution."""
+    """Rebuild a submission from its sources and nbgrader's ids; whatever else could steer is left behind.
+
+    Tags, flags, points, outputs, attachments and all metadata are dropped, and so are cells that
+    are not cells.
+    """
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
-        """Strip the notebook and its cells."""
-        for name in set(nb.metadata) - _KEEP:
-            del nb.metadata[name]
-        for cell in nb.cells:
-            known = cell.metadata.get("nbgrader")
-            cell.metadata.clear()
-            if isinstance(known, dict) and isinstance(known.get("grade_id"), str):
-                cell.metadata["nbgrader"] = NotebookNode(known)
-            cell.pop("attachments", None)
-        return nb, resources
+        """Rebuild the notebook.
+
+        Raises
+        ------
+        SubmissionRefused
+            If there is a symbolic link in the submission's folder.
+        """
+        folder = (resources or {}).get("metadata", {}).get("path")
+        if folder:
+            refuse_links(Path(folder))
+        cells = nb.get("cells")
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        clean = new_notebook(
+            cells=[stripped(cell, i) for i, cell in enumerate(cells) if _is_cell(cell)]
+            if isinstance(cells, list)
+            else [],
+            metadata={"kernelspec": kernel, "language_info": {"name": "python"}},
+        )
+        return clean, resources
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuse a submission that points to files outside of itself.
+
+    Parameters
+    ----------
+    folder : Path
+        The submission's folder.
+
+    Raises
+    ------
+    SubmissionRefused
+        If it is a symbolic link, or holds one.
+    """
+    links = [folder] if folder.is_symlink() else []
+    for parent, folders, files in os.walk(folder):
+        links += [path for name in (*folders, *files) if (path := Path(parent, name)).is_symlink()]
+    if links:
+        raise SubmissionRefused(f"{links[0].name}: a symbolic link, which is not followed")
+
+
+def _is_cell(cell: Any) -> bool:
+    return isinstance(cell, dict) and cell.get("cell_type") in _CELLS and isinstance(cell.get("source"), str)
+
+
+def stripped(cell: NotebookNode, index: int) -> NotebookNode:
+    """Make a new cell of a submitted one: its kind, its source, and its grade id.
+
+    Parameters
+    ----------
+    cell : NotebookNode
+        The submitted cell.
+    index : int
+        Where it is.
+
+    Returns
+    -------
+    NotebookNode
+        The new cell.
+    """
+    metadata = cell.get("metadata")
+    known = metadata.get("nbgrader") if isinstance(metadata, dict) else None
+    name = known.get("grade_id") if isinstance(known, dict) else None
+    kept = {"nbgrader": {"grade_id": name}} if isinstance(name, str) else {}
+    return _CELLS[cell.cell_type](_text(cell.source), metadata=from_dict(kept), id=f"cell-{index}")
 
 
 class RestoreCells(NbGraderPreprocessor):
@@ -92,7 +161,7 @@ class RestoreCells(NbGraderPreprocessor):
             if scored is not None:
                 flags["points"] = scored.max_score
             make = new_code_cell if source.cell_type == "code" else new_markdown_cell
-            cells[name] = make(source.source, metadata={"nbgrader": flags})
+            cells[name] = make(source.source, metadata=from_dict({"nbgrader": flags}))
         return cells
 
 
@@ -110,25 +179,31 @@ def restored(cells: list[NotebookNode], known: dict[str, NotebookNode]) -> list[
     -------
     list
         The lab's cells, the student's source in those that are for solutions, and the extra
-        cells, each after the cell that it followed.
+        cells, each after the cell that it followed. Of cells with one id the last is the lab's
+        cell and the others are extra ones, as for nbgrader.
     """
+    ids = [cell.metadata.get("nbgrader", {}).get("grade_id") for cell in cells]
+    at = {name: index for index, name in enumerate(ids)}
     extra: dict[str, list[NotebookNode]] = {name: [] for name in ("", *known)}
-    answers: dict[str, NotebookNode] = {}
     last = ""
-    for cell in cells:
-        name = cell.metadata.get("nbgrader", {}).get("grade_id")
-        if name in known and name not in answers:
-            answers[name] = cell
+    for index, (cell, name) in enumerate(zip(cells, ids, strict=True)):
+        if name in known and at[name] == index:
             last = name
-        elif name not in known:
-            cell.metadata.pop("nbgrader", None)
+            continue
+        cell.metadata.pop("nbgrader", None)
+        # A copy of a test cell or of a set-up cell has nothing to do in the student's kernel.
+        if name not in known or _is_answer(known[name]):
             extra[last].append(cell)
     rebuilt = list(extra[""])
     for name, cell in known.items():
-        if name in answers and cell.metadata.nbgrader.solution and not cell.metadata.nbgrader.locked:
-            cell.source = answers[name].source
+        if name in at and _is_answer(cell):
+            cell.source = cells[at[name]].source
         rebuilt += [cell, *extra[name]]
     return rebuilt
+
+
+def _is_answer(cell: NotebookNode) -> bool:
+    return cell.metadata.nbgrader.solution and not cell.metadata.nbgrader.locked
 
 
 class SplitExecute(Execute):
@@ -139,25 +214,25 @@ class SplitExecute(Execute):
     """
 
     km: Any
+    kc: Any
     kernel_name = Unicode(KERNEL).tag(config=True)
-    skip_cells_with_tag = Unicode("").tag(config=True)
     shutdown_kernel = "immediate"
-    store_widget_state = False
 
     def preprocess(self, nb: NotebookNode, resources: Any = None, km: Any = None) -> tuple[NotebookNode, Any]:
         """Run the notebook, then write the conclusions."""
-        self._session = Session.current()
-        self._end = time.monotonic() + self._session.limits.total_s
-        self._bytes, self._lost, self._ready = 0, "", False
+        self._session = self._open_session(resources)
+        limits = self._session.limits
+        self._end = time.monotonic() + limits.total_s
+        self._room, self._flood = limits.output_kb << 10, _FLOOD * limits.output_kb << 10
+        self._lost = ""
         self._conclusions: dict[int, Conclusion] = {}
-        self._tests: TestClient | None = None
-        tests_folder = self._session.folder()
+        folder = self._session.folder(tests=True)
+        self._tests = self._session.start_tests(folder)  # it starts while the kernel does
         try:
-            self._tests = self._session.start_tests(tests_folder)
             nb, resources = super().preprocess(nb, resources, km)
         finally:
-            if self._tests is not None:
-                self._tests.close()
+            self._tests.close()
+            shutil.rmtree(folder, ignore_errors=True)
         nb.metadata["language_info"] = NotebookNode(name="python")
         for index, conclusion in self._conclusions.items():  # last, so that nothing else has the last word
             nb.cells[index].outputs = list(_outputs(conclusion))
@@ -165,104 +240,230 @@ class SplitExecute(Execute):
         self._record(resources)
         return nb, resources
 
-    def create_kernel_manager(self) -> Any:
-        """Make a manager whose kernel is the sandboxed one, and whose messages are capped in size."""
-        manager = AsyncKernelManager(kernel_name=KERNEL, kernel_spec_manager=SandboxSpecs())
-        manager.context.setsockopt(zmq.MAXMSGSIZE, LARGEST)
-        self.km = manager
-        return manager
+    def _open_session(self, resources: Any) -> Session:
+        """Take the session that the run opened, or make the lab's own (nbgrader's button and command)."""
+        converter = getattr(self.parent, "parent", None)
+        course = getattr(converter, "coursedir", None)
+        names = (resources or {}).get("nbgrader", {})
+        if course is None or "assignment" not in names:
+            return Session.current()
+        limits = Limits(cell_s=self.timeout) if self.timeout else None
+        return Session.of_submission(Path(course.root), names["assignment"], names["student"], limits)
+
+    # --- the kernel's life ---------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def setup_kernel(self, **_: Any) -> Iterator[None]:
+        """Start the sandboxed kernel and connect to it; afterwards end it, whatever state it is in."""
+        self.km = AsyncKernelManager(kernel_name=KERNEL, kernel_spec_manager=SandboxSpecs())
+        self.km.context.setsockopt(zmq.MAXMSGSIZE, LARGEST)
+        self.km.context.setsockopt(zmq.RCVHWM, _WAITING)
+        try:
+            with Session.using(self._session):
+                run_sync(self._start)()
+                self.km.provisioner.seal()
+            self._kernel = self.km.provisioner.process
+            with self._session.watch(self._kernel, self._give_up):
+                yield
+        finally:
+            with contextlib.suppress(Exception):
+                run_sync(self._stop)()
+
+    async def _start(self) -> None:
+        await self.km.start_kernel(extra_arguments=[])
+        self.kc = self.km.client()
+        self.kc.start_channels(stdin=False, hb=False)
+        self.kc.allow_stdin = False
+        give_up = time.monotonic() + self.startup_timeout
+        while time.monotonic() < give_up and await self.km.is_alive():
+            request = await ensure_async(self.kc.kernel_info())
+            if await self._reply(request, 2.0) and await self._first_message():
+                return
+        raise RuntimeError(f"the kernel did not start: {self.km.provisioner.process.last_words()}")
+
+    async def _first_message(self) -> bool:
+        """Whether messages arrive: outputs that are sent before they do would be lost."""
+        try:
+            await self.kc.get_iopub_msg(timeout=0.2)
+        except Empty:
+            return False
+        return True
+
+    async def _stop(self) -> None:
+        process = self.km.provisioner.process if self.km.provisioner else None
+        if process is not None:
+            process.kill()
+        if self.kc is not None:
+            self.kc.stop_channels()
+        self.kc = None
+        self.km._close_control_socket()
+        self.km.context.destroy(linger=0)
+        if self.km.provisioner:
+            await self.km.provisioner.cleanup()
+        self.km = None
+
+    # --- cells ---------------------------------------------------------------------------
+
+    def wait_for_reply(self, msg_id: str, cell: Any = None) -> dict[str, Any]:
+        """Say nothing about the kernel that it could say itself."""
+        return {"content": {"language_info": {"name": "python"}}}
 
     def preprocess_cell(self, cell: NotebookNode, resources: Any, index: int) -> tuple[NotebookNode, Any]:
         """Run one cell where it belongs."""
         if cell.cell_type != "code" or not cell.source.strip():
             return cell, resources
-        if not self._ready:
-            self.km.provisioner.seal()
-            self._ready = True
+        if not self._lost and time.monotonic() > self._end:
+            self._lose(f"the notebook ran longer than {self._session.limits.total_s} s")
         if utils.is_grade(cell) and not utils.is_solution(cell):
             self._conclusions[index] = self._grade(cell)
             return cell, resources
-        self._run_student_cell(cell, resources, index)
-        if utils.is_locked(cell) and self._tests is not None:
+        self._run_student_cell(cell, index)
+        if utils.is_locked(cell):
             self._tests.run(cell.source)
         return cell, resources
 
-    def output(self, outs: list[NotebookNode], msg: Any, display_id: str | None, cell_index: int) -> Any:
-        """Keep outputs up to a total size; the rest is dropped here, before it takes memory."""
-        self._bytes += len(str(msg["content"]))
-        if self._bytes > self._session.limits.output_kb << 10:
-            return None
-        return super().output(outs, msg, display_id, cell_index)
-
-    def _run_student_cell(self, cell: NotebookNode, resources: Any, index: int) -> None:
-        if not self._lost and time.monotonic() > self._end:
-            self._lose(f"the notebook ran longer than {self._session.limits.total_s} s")
+    def _run_student_cell(self, cell: NotebookNode, index: int) -> None:
+        outputs: list[NotebookNode] = []
+        if not self._lost:
+            try:
+                reason = run_sync(self._execute)(cell.source, outputs)
+            except Exception as error:  # whatever a hostile kernel answers is that student's loss alone
+                reason = f"the kernel sent what cannot be read ({type(error).__name__})"
+            if reason:
+                self._lose(reason)
+        cell.outputs, cell.execution_count = outputs, index + 1
         if self._lost:
-            _add_error(cell, "KernelLost", self._lost)
-            return
+            cell.outputs.append(_error("KernelLost", self._lost))
+
+    async def _execute(self, source: str, outputs: list[NotebookNode]) -> str:
+        """Run a cell in the student's kernel; return why the kernel is lost, or nothing."""
+        seconds = self._session.limits.cell_s
+        request = await ensure_async(self.kc.execute(source, stop_on_error=False))
+        collecting = asyncio.ensure_future(self._collect(request, outputs))
         try:
-            super().preprocess_cell(cell, resources, index)
-        except Exception as error:  # whatever a hostile kernel answers is that student's loss alone
-            reason = str(error).strip().splitlines() or [""]
-            self._lose(f"{type(error).__name__}: {reason[0][:200]}")
-            _add_error(cell, "KernelLost", self._lost)
-            return
-        timed_out = any(output.get("ename") == "CellTimeoutError" for output in cell.outputs)
-        if timed_out and not run_sync(self._rests)(self.kc.kernel_info()):
-            self._lose(f"a cell ran longer than {self.timeout} s and could not be interrupted")
+            if await self._reply(request, seconds, collecting):
+                await asyncio.wait([collecting], timeout=_ANSWER_S)
+                return collecting.result() if collecting.done() else "its outputs do not end"
+            if collecting.done() and collecting.result():
+                return collecting.result()
+            if self._kernel.poll() is not None:
+                return self._end_of_kernel()
+            outputs.append(_error("CellTimeoutError", f"the cell ran longer than {seconds} s"))
+            await self.km.interrupt_kernel()
+            if await self._reply(request, _ANSWER_S, collecting):
+                return ""
+            return f"a cell ran longer than {seconds} s and could not be interrupted"
+        finally:
+            collecting.cancel()
+
+    async def _collect(self, request: str, outputs: list[NotebookNode]) -> str:
+        """Take in what a cell sends until it is done; return why the kernel is lost, or nothing."""
+        while True:
+            message = await self.kc.get_iopub_msg(timeout=None)
+            self._flood -= len(str(message["content"])) + 100
+            if self._flood < 0:
+                return "it sends output without end"
+            if message["parent_header"].get("msg_id") != request:
+                continue
+            kind, content = message["header"]["msg_type"], message["content"]
+            if kind == "status" and content["execution_state"] == "idle":
+                return ""
+            if kind == "clear_output":
+                outputs.clear()
+            elif self._room > 0 and (output := clean_output(kind, content)) is not None:
+                _append(outputs, output)
+                self._room -= len(str(output))
+                if self._room <= 0:
+                    outputs.append(_error("OutputTooLong", "the rest of the output was dropped"))
+
+    async def _reply(self, request: str, seconds: float, other: asyncio.Future[str] | None = None) -> bool:
+        """Wait for a reply, while the kernel lives and says nothing in `other` that ends the wait."""
+        waiting = asyncio.ensure_future(self._shell_reply(request))
+        give_up = time.monotonic() + seconds
+        try:
+            while not waiting.done():
+                left = give_up - time.monotonic()
+                if left <= 0 or self._is_over(other):
+                    return False
+                await asyncio.wait([waiting], timeout=min(left, 0.1))
+            waiting.result()
+            return True
+        finally:
+            waiting.cancel()
+
+    def _is_over(self, other: asyncio.Future[str] | None) -> bool:
+        # A kernel that has ended may have left its last messages behind: one more look at them.
+        ended = self.km.provisioner.process is None or self.km.provisioner.process.poll() is not None
+        return ended or (other is not None and other.done() and bool(other.exception() or other.result()))
+
+    async def _shell_reply(self, request: str) -> None:
+        while True:
+            message = await self.kc.get_shell_msg(timeout=None)
+            if message["parent_header"].get("msg_id") == request:
+                return
+
+    def _end_of_kernel(self) -> str:
+        if self._lost:  # the watch has said why
+            return self._lost
+        if self._kernel.out_of_memory():
+            return f"it took more than {self._session.limits.memory_mb} MB of memory"
+        return "it ended"
+
+    def _give_up(self, reason: str) -> None:
+        self._lost = self._lost or reason
 
     def _lose(self, reason: str) -> None:
-        """Give up the student's kernel; what it did not earn yet, it does not earn."""
-        self._lost = reason
-        with contextlib.suppress(Exception):
-            run_sync(self.km.shutdown_kernel)(now=True)
+        """End the student's kernel; what it did not earn yet, it does not earn."""
+        self._give_up(reason)
+        self._kernel.kill()
+
+    # --- tests ---------------------------------------------------------------------------
 
     def _grade(self, cell: NotebookNode) -> Conclusion:
-        assert self._tests is not None
         name, points = cell.metadata.nbgrader.grade_id, float(cell.metadata.nbgrader.points)
-        connection, served = None, None
+        connection, served = None, ""
         if not self._lost:
-            connection, served = run_sync(self._connect)()
-            if connection is None:
-                self._lose("the kernel did not answer the tests")
+            try:
+                connection, served = run_sync(self._connect)()
+            except Exception as error:
+                self._lose(f"the kernel could not be asked ({type(error).__name__})")
+            else:
+                if connection is None:
+                    self._lose("it did not answer the tests")
         if self._lost:
             return Conclusion(name, 0.0, points, reason=f"the kernel was lost: {self._lost}")
         conclusion = self._tests.grade(name, cell.source, points, connection)
-        if served is not None and not run_sync(self._rests)(served):
-            self._lose("the kernel did not come back from the tests")
+        if not self._back(served):
+            self._lose("it did not come back from the tests")
         return conclusion
 
-    async def _connect(self) -> tuple[socket.socket | None, str | None]:
+    def _back(self, request: str) -> bool:
+        try:
+            return bool(run_sync(self._reply)(request, _ANSWER_S))
+        except Exception:
+            return False
+
+    async def _connect(self) -> tuple[socket.socket | None, str]:
         """Ask the student's kernel to come to the grader's socket."""
         path = self.km.provisioner.folder / f"t{len(self._conclusions)}"
         call = f"__import__('coursekit.grading.bridge', fromlist=['serve']).serve({str(path)!r}, globals())"
-        loop, give_up = asyncio.get_running_loop(), time.monotonic() + _ANSWER_S
+        loop = asyncio.get_running_loop()
         with listening(path) as listener:
             listener.setblocking(False)
+            request = await ensure_async(self.kc.execute(call, silent=True, store_history=False))
             coming = asyncio.ensure_future(loop.sock_accept(listener))
-            served = self.kc.execute(call, silent=True, store_history=False)
-            served = await served if asyncio.iscoroutine(served) else served
-            while time.monotonic() < give_up and await self.km.is_alive():
-                done, _ = await asyncio.wait([coming], timeout=0.2)
-                if done:
-                    connection, _ = coming.result()
-                    connection.setblocking(True)
-                    return connection, served
-            coming.cancel()
-        return None, None
-
-    async def _rests(self, message: Any) -> bool:
-        """Whether the kernel answers a request soon, and so has nothing else to do."""
-        message = await message if asyncio.iscoroutine(message) else message
-        give_up = time.monotonic() + _ANSWER_S
-        while (left := give_up - time.monotonic()) > 0:
+            # The reply comes after the last test; one that comes first says that nobody will come.
+            refused = asyncio.ensure_future(self._reply(request, _ANSWER_S))
             try:
-                reply = await self.kc.get_shell_msg(timeout=left)
-            except Exception:
-                return False
-            if reply.get("parent_header", {}).get("msg_id") == message:
-                return True
-        return False
+                await asyncio.wait([coming, refused], return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done():
+                    return None, request
+                connection, _ = coming.result()
+                connection.setblocking(True)
+                return connection, request
+            finally:
+                coming.cancel()
+                refused.cancel()
 
     def _record(self, resources: Any) -> None:
         """Write the conclusions next to the notebook, for the summary and the analysis."""
@@ -272,20 +473,79 @@ class SplitExecute(Execute):
                 "conclusions": [asdict(conclusion) for conclusion in self._conclusions.values()],
                 "lost": self._lost,
             }
-            Path(folder, "grades.json").write_text(json.dumps(content, indent=1) + "\n")
+            file = Path(folder, "grades.json")
+            if file.is_dir():  # from the submission
+                shutil.rmtree(file)
+            file.unlink(missing_ok=True)
+            file.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def _add_error(cell: NotebookNode, name: str, text: str) -> None:
-    cell.outputs.append(new_output("error", ename=name, evalue=text, traceback=[f"{name}: {text}"]))
+def _error(name: str, text: str) -> NotebookNode:
+    return new_output("error", ename=name, evalue=text, traceback=[f"{name}: {text}"])
+
+
+def _append(outputs: list[NotebookNode], output: NotebookNode) -> None:
+    """Add an output; what one stream says in many pieces becomes one."""
+    last = outputs[-1] if outputs else None
+    if output.output_type == "stream" and last is not None and last.get("name") == output.name:
+        last.text += output.text
+    else:
+        outputs.append(output)
+
+
+def _text(value: Any) -> str:
+    """Any text that a file can hold; half a surrogate pair cannot be written."""
+    return str(value).encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+
+
+def clean_output(kind: str, content: Any) -> NotebookNode | None:
+    """Make an output of what a kernel sent, with nothing in it but text.
+
+    Parameters
+    ----------
+    kind : str
+        Type of the message.
+    content : dict
+        Its content, of whatever form.
+
+    Returns
+    -------
+    NotebookNode or None
+        None for what is no output.
+    """
+    if not isinstance(content, dict):
+        return None
+    if kind == "stream":
+        name = "stderr" if content.get("name") == "stderr" else "stdout"
+        return new_output("stream", name=name, text=_text(content.get("text")))
+    if kind == "error":
+        lines = content.get("traceback")
+        lines = [_text(line) for line in lines] if isinstance(lines, list) else []
+        return new_output(
+            "error", ename=_text(content.get("ename")), evalue=_text(content.get("evalue")), traceback=lines
+        )
+    if kind not in ("display_data", "execute_result"):
+        return None
+    data, about = content.get("data"), content.get("metadata")
+    data = {_text(mime): _text(value) for mime, value in data.items()} if isinstance(data, dict) else {}
+    image = about.get("image/png") if isinstance(about, dict) else None
+    metadata = {}
+    if isinstance(image, dict):
+        metadata["image/png"] = {
+            key: _text(image[key]) if isinstance(image[key], str) else image[key]
+            for key in ("alt", "width", "height")
+            if type(image.get(key)) in (str, int)
+        }
+    # What a cell shows last is shown like anything else: only test cells have results.
+    return new_output("display_data", data=from_dict(data), metadata=from_dict(metadata))
 
 
 def _outputs(conclusion: Conclusion) -> Iterator[NotebookNode]:
     """Say a conclusion in outputs that nbgrader reads as the same number."""
     if conclusion.output and not conclusion.hidden:
-        yield new_output("stream", name="stdout", text=conclusion.output)
+        yield new_output("stream", name="stdout", text=_text(conclusion.output))
     if conclusion.score == 0 and conclusion.max_score > 0:
-        reason = conclusion.reason or "no points"
-        yield new_output("error", ename="TestFailed", evalue=reason, traceback=[f"TestFailed: {reason}"])
+        yield _error("TestFailed", _text(conclusion.reason) or "no points")
     else:
         text = repr(float(conclusion.score))
         yield new_output("execute_result", data={"text/plain": text}, execution_count=1)

@@ -1,8 +1,8 @@
 """The test process: runs test cells, never student code, and concludes a score for each.
 
 It is a process of its own in a box of its own. It asks the student's kernel for data over a
-socket and decides alone: an assertion that fails, any error, NaN or no number where points
-were computed earn nothing, and nothing that the student's side prints or sends can say
+socket and decides alone: an assertion that fails, any error, NaN or anything but a number where
+points were computed earn nothing, and nothing that the student's side prints or sends can say
 otherwise.
 
 Taught in :ref:`instructor`.
@@ -14,6 +14,7 @@ import ast
 import contextlib
 import io
 import math
+import os
 import re
 import signal
 import socket
@@ -28,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from coursekit.grading.bridge import Asker, BridgeDown, receive, send
+from coursekit.lab import Handle
 
 _PROPERTY = re.compile(r"^\s*# property:\s*(.+?)\s*$")
 _BEGIN, _END = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
@@ -67,6 +69,10 @@ class Conclusion:
     output: str = ""
 
 
+#: What can come from a student, or be computed from it: never points.
+_ANSWERS = (str, bytes, complex, list, tuple, dict, set, frozenset, np.ndarray, np.generic, Handle)
+
+
 class _TookTooLong(BaseException):
     """Not an Exception: no test catches it by accident."""
 
@@ -77,7 +83,10 @@ def points(value: Any, max_score: float) -> tuple[float, str]:
     Parameters
     ----------
     value : object
-        None or anything but a number: all checks passed, full marks. A number: that many points.
+        A number: that many points. None, True, or an object that only tests can make, such as a
+        law of `coursekit.check`: all checks passed, full marks. Anything else, which can be a
+        student's answer (text, lists, arrays, handles), earns nothing: the cell should end with
+        its points.
     max_score : float
         The cell's points.
 
@@ -88,13 +97,21 @@ def points(value: Any, max_score: float) -> tuple[float, str]:
     reason : str
         Why it is not full marks.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.item()
+    if value is None or (isinstance(value, bool | np.bool_) and value):
         return max_score, ""
-    number = float(np.real(value))
-    if math.isnan(number):
-        return 0.0, "the computed points are not a number"
-    score = min(max(number, 0.0), max_score)
-    return score, "" if score == max_score else f"partial credit: {score:g} of {max_score:g}"
+    if isinstance(value, bool | np.bool_):
+        return 0.0, "the test cell ends with False"
+    if isinstance(value, int | float | np.integer | np.floating):
+        number = float(value)
+        if math.isnan(number):
+            return 0.0, "the computed points are not a number"
+        score = min(max(number, 0.0), max_score)
+        return score, "" if score == max_score else f"partial credit: {score:g} of {max_score:g}"
+    if isinstance(value, _ANSWERS):
+        return 0.0, f"the test cell ends with {type(value).__name__}, expected a number of points"
+    return max_score, ""
 
 
 class TestProcess:
@@ -139,12 +156,8 @@ class TestProcess:
             The error, or nothing.
         """
         try:
-            with (
-                self._timed(),
-                contextlib.redirect_stdout(io.StringIO()),
-                contextlib.redirect_stderr(io.StringIO()),
-            ):
-                self._evaluate(_MAGIC.sub("# ", source), "<locked cell>")
+            with self._timed():
+                self._evaluate(_MAGIC.sub("# ", source), "<locked cell>", io.StringIO())
         except BaseException as error:
             return _one_line(error)
         return ""
@@ -172,9 +185,8 @@ class TestProcess:
         self._asker = Asker(connection, self._cell_s) if connection is not None else None
         printed = _Bounded()
         try:
-            with self._timed(), _quiet(printed):
-                value = self._evaluate(source, cell)
-            score, reason = points(value, max_score)
+            with self._timed():
+                score, reason = points(self._evaluate(source, cell, printed), max_score)
             verdict: dict[str, Any] = {"score": score, "reason": reason}
         except BaseException as error:
             verdict = {"score": 0.0, **_explain(error, source, cell)}
@@ -185,16 +197,23 @@ class TestProcess:
         seconds = time.monotonic() - start
         return Conclusion(cell, max_score=max_score, seconds=seconds, output=printed.getvalue(), **verdict)
 
-    def _evaluate(self, source: str, name: str) -> Any:
-        """Run a cell and return the value of its last expression, if it ends with one."""
+    def _evaluate(self, source: str, name: str, printed: io.StringIO) -> Any:
+        """Run a cell and return the value of its last expression, if it ends with one.
+
+        What its visible statements print is kept; what the hidden ones print is dropped.
+        """
         tree = ast.parse(source, name)
+        hidden = _hidden_lines(source)
         last = tree.body[-1] if tree.body else None
         if not isinstance(last, ast.Expr):
-            exec(compile(tree, name, "exec"), self.namespace)
+            last = None
+        for statement in tree.body[:-1] if last else tree.body:
+            with _printing(io.StringIO() if statement.lineno in hidden else printed):
+                exec(compile(ast.Module([statement], []), name, "exec"), self.namespace)
+        if last is None:
             return None
-        tree.body.pop()
-        exec(compile(tree, name, "exec"), self.namespace)
-        return eval(compile(ast.Expression(last.value), name, "eval"), self.namespace)
+        with _printing(io.StringIO() if last.lineno in hidden else printed):
+            return eval(compile(ast.Expression(last.value), name, "eval"), self.namespace)
 
     @contextlib.contextmanager
     def _timed(self) -> Iterator[None]:
@@ -209,8 +228,18 @@ class TestProcess:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
 
+def _hidden_lines(source: str) -> set[int]:
+    """Numbers of the lines that a student does not see."""
+    found, hidden = set(), False
+    for number, text in enumerate(source.splitlines(), 1):
+        hidden = (hidden or _BEGIN in text) and _END not in text
+        if hidden:
+            found.add(number)
+    return found
+
+
 @contextlib.contextmanager
-def _quiet(stream: io.StringIO) -> Iterator[None]:
+def _printing(stream: io.StringIO) -> Iterator[None]:
     with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
         yield
 
@@ -237,7 +266,7 @@ def _explain(error: BaseException, source: str, cell: str) -> dict[str, Any]:
     at = [frame.lineno or 0 for frame in traceback.extract_tb(error.__traceback__) if frame.filename == cell]
     # The outermost frame of the cell is the call of a check; the check stands above it.
     line = min(at[0], len(lines)) if at else len(lines)
-    hidden = any(_BEGIN in text for text in lines[:line]) and not any(_END in text for text in lines[:line])
+    hidden = not _hidden_lines(source).isdisjoint(at or [line])
     names = [found.group(1) for text in lines[:line] if (found := _PROPERTY.match(text))]
     name = names[-1] if names else ""
     if isinstance(error, BridgeDown | _TookTooLong):
@@ -268,6 +297,9 @@ def main(arguments: list[str]) -> None:
                 request = receive(control)
             except (EOFError, OSError):
                 return
+            if request["do"] == "seed":
+                os.environ["COURSEKIT_SEED"] = request["seed"]
+                continue
             if request["do"] == "run":
                 send(control, {"error": process.run(request["source"])})
                 continue

@@ -6,7 +6,8 @@ mount, pid, ipc, net and uts namespaces with empty scratch folders, its own ``/p
 own socket folder, limits, another user (when the grader is root), no capabilities and the
 system-call filter. Only then does it become a kernel or a test process.
 
-The zygote itself runs trusted code alone: it reads requests of the grader and nothing else.
+The zygote itself runs trusted code alone: it reads requests of the grader and nothing else, and
+is told nothing that a student's kernel, whose memory starts as a copy of its own, may not know.
 
 Taught in :ref:`instructor`.
 """
@@ -14,10 +15,11 @@ Taught in :ref:`instructor`.
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import gc
 import json
 import os
 import resource
+import select
 import signal
 import socket
 import subprocess
@@ -27,14 +29,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from coursekit.grading import seccomp
+from coursekit.grading import linux, seccomp
 from coursekit.grading.sandbox import HOME, Box, Bubblewrap, Limits, environment, mounts
 
 _DATA = "/course-data"  # where the outer box holds the lab's data files
-_NEWNS, _NEWUTS, _NEWIPC, _NEWPID, _NEWNET = 0x20000, 0x4000000, 0x8000000, 0x20000000, 0x40000000
-_RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC, _PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
-_PDEATHSIG, _CAPBSET_DROP, _NO_NEW_PRIVS, _SECCOMP = 1, 24, 38, 22
 _CAPABILITIES = ("SYS_ADMIN", "SETUID", "SETGID", "SETPCAP")
+_START_S = 120.0
 _REPLY_S = 30.0
 _MESSAGE = 1 << 20
 
@@ -45,61 +45,40 @@ class ZygoteError(RuntimeError):
 
 # --- the zygote's side -----------------------------------------------------------------------
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def _call(name: str, *arguments: Any) -> None:
-    """Call the C library and raise what errno says."""
-    if getattr(_libc, name)(*arguments) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, f"{name}: {os.strerror(code)}")
-
-
-def _mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
-    _call("mount", source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode())
-
-
-def _read_only(target: str) -> None:
-    _mount("none", target, "", _BIND | _REMOUNT | _RDONLY | _NOSUID | _NODEV)
-
-
-def _scratch(target: str, size_mb: int, mode: str) -> None:
-    _mount("tmpfs", target, "tmpfs", _NOSUID | _NODEV, f"size={size_mb}m,mode={mode}")
-
 
 def _file_system(spec: Mapping[str, Any]) -> None:
     """Give this mount namespace its own scratch, sockets and ``/proc``; runs as process 1 of its box."""
-    _mount("none", "/", "", _REC | _PRIVATE)
+    linux.mount("none", "/", "", linux.REC | linux.PRIVATE)
+    linux.mount("proc", "/proc", "proc", linux.NOSUID | linux.NODEV | linux.NOEXEC)
     own, root = spec["sockets"], spec["sockets_root"]
     held = os.open(own, os.O_PATH | os.O_DIRECTORY)
-    _scratch(root, 1, "0755")  # the folders of the others are gone from view
+    linux.scratch(root, 1, "0755")  # the folders of the others are gone from view
     os.mkdir(own)
-    _mount(f"/proc/self/fd/{held}", own, "", _BIND)
+    linux.mount(f"/proc/self/fd/{held}", own, "", linux.BIND)
     os.close(held)
-    _read_only(root)
+    linux.read_only(root)
     scratch_mb = spec["limits"]["scratch_mb"]
     for target, mode in (("/tmp", "1777"), (HOME, "0777"), ("/dev/shm", "1777")):
-        _scratch(target, scratch_mb, mode)
+        linux.scratch(target, scratch_mb, mode)
     for name in sorted(os.listdir(_DATA)):
         target = f"{HOME}/{name}"
         if os.path.isdir(f"{_DATA}/{name}"):
             os.mkdir(target)
         else:
             os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
-        _mount(f"{_DATA}/{name}", target, "", _BIND | _REC)
-        _read_only(target)
+        linux.mount(f"{_DATA}/{name}", target, "", linux.BIND | linux.REC)
+        linux.read_only(target)
     for path in spec["hidden"]:
         if os.path.isdir(path):
-            _scratch(path, 1, "0755")
+            linux.scratch(path, 1, "0755")
         elif os.path.exists(path):
-            _mount("/dev/null", path, "", _BIND)
-    _mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
+            linux.mount("/dev/null", path, "", linux.BIND)
     for name in ("sys", "irq", "bus", "fs"):
         if os.path.isdir(f"/proc/{name}"):
-            _mount(f"/proc/{name}", f"/proc/{name}", "", _BIND)
-            _read_only(f"/proc/{name}")
+            linux.mount(f"/proc/{name}", f"/proc/{name}", "", linux.BIND)
+            linux.read_only(f"/proc/{name}")
     if os.path.exists("/proc/sysrq-trigger"):
-        _mount("/dev/null", "/proc/sysrq-trigger", "", _BIND)
+        linux.mount("/dev/null", "/proc/sysrq-trigger", "", linux.BIND)
 
 
 def _memory_now() -> int:
@@ -110,61 +89,35 @@ def _memory_now() -> int:
     return 0
 
 
-def _limit(limits: Limits, data: int) -> None:
+def _limit(limits: Limits, processes: int) -> None:
     for kind, value in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_CPU, limits.cpu_s),
         (resource.RLIMIT_FSIZE, limits.file_mb << 20),
         (resource.RLIMIT_NOFILE, limits.open_files),
-        (resource.RLIMIT_DATA, data + (limits.memory_mb << 20)),
-        (resource.RLIMIT_NPROC, limits.processes),
+        (resource.RLIMIT_DATA, _memory_now() + (limits.memory_mb << 20)),
+        (resource.RLIMIT_NPROC, processes),
     ):
         resource.setrlimit(kind, (value, value))
 
 
-class _CapHeader(ctypes.Structure):
-    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
-
-
-class _Program(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
-
-
-def _drop(uid: int, root: bool) -> None:
-    """Give up every right for good: capabilities, groups, user, and the calls of the filter."""
-    for capability in range(64):
-        if _libc.prctl(_CAPBSET_DROP, capability, 0, 0, 0) != 0:
-            break  # beyond the last one that this kernel knows
-    if root:
-        os.setgroups([])
-        os.setresgid(uid, uid, uid)
-        os.setresuid(uid, uid, uid)
-    header = _CapHeader(0x20080522, 0)
-    _call("capset", ctypes.byref(header), (ctypes.c_uint32 * 6)())
-    _call("prctl", _NO_NEW_PRIVS, 1, 0, 0, 0)
-    _call("prctl", _PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # after the change of user, which resets it
-    code = seccomp.program()
-    buffer = ctypes.create_string_buffer(code, len(code))
-    program = _Program(len(code) // 8, ctypes.cast(buffer, ctypes.c_void_p))
-    _call("prctl", _SECCOMP, 2, ctypes.byref(program), 0, 0)
-
-
 def _inner(spec: Mapping[str, Any]) -> None:
     """Process 1 of the box: finish the box, then become what was asked for."""
-    limits, data = Limits(**spec["limits"]), _memory_now()
+    limits = Limits(**spec["limits"])
     _file_system(spec)
     os.chdir(HOME)
     os.environ.clear()
     os.environ.update(spec["env"])
     os.setsid()
-    _limit(limits, data)
-    _drop(spec["uid"], spec["root"])
+    _limit(limits, spec["processes"])
+    linux.drop_rights(spec["uid"], seccomp.program())
+    linux.die_with_parent()  # after the change of user, which resets it
     import random
 
     import numpy as np
 
-    random.seed()
-    np.random.seed()  # noqa: NPY002  (the forks would share the legacy global state)
+    random.seed(0)  # the same submission, the same numbers
+    np.random.seed(0)  # noqa: NPY002  (what a student's code may still use)
     if spec["entry"] == "kernel":
         from ipykernel.kernelapp import IPKernelApp
 
@@ -177,34 +130,56 @@ def _inner(spec: Mapping[str, Any]) -> None:
         trusted.main(spec["arguments"])
 
 
-def _child(spec: Mapping[str, Any], keep: int) -> None:
-    """Leave the zygote's namespaces; wait for process 1 of the new box and end as it ends."""
+def _child(spec: Mapping[str, Any], line: socket.socket) -> None:
+    """Make process 1 of a new box, wait for its end, and end it when the grader hangs up.
+
+    Process 1 belongs to the student as soon as it runs; it can undo what would end it with its
+    parent, so this process, which is outside the box, watches over it.
+    """
     status = 1
     try:
         null = os.open("/dev/null", os.O_RDWR)
         for standard in range(3):
             os.dup2(null, standard)
-        os.closerange(3, keep)
-        os.closerange(keep + 1, 4096)
-        os.read(keep, 1)  # the grader has put this process into its control group
-        os.close(keep)
-        _call("prctl", _PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        _call("unshare", _NEWNS | _NEWUTS | _NEWIPC | _NEWPID | _NEWNET)
+        os.closerange(3, line.fileno())
+        os.closerange(line.fileno() + 1, 4096)
+        linux.unshare(linux.NEWNS | linux.NEWUTS | linux.NEWIPC | linux.NEWPID | linux.NEWNET)
+        gate, opener = os.pipe()
         inside = os.fork()
         if inside == 0:
-            try:
-                _inner(spec)
-                status = 0
-            except SystemExit as error:
-                status = int(error.code or 0) if isinstance(error.code, int | None) else 1
-            except BaseException:
-                _last_words(spec)
-            os._exit(status)
-        _, code = os.waitpid(inside, 0)
-        status = os.waitstatus_to_exitcode(code)
+            line.close()
+            os.close(opener)
+            _first(spec, gate)
+        os.close(gate)
+        handle = os.pidfd_open(inside)
+        socket.send_fds(line, [b"made"], [handle])
+        while True:
+            ready = select.select([line.fileno(), handle], [], [])[0]
+            if handle in ready:
+                break
+            if line.recv(16):  # the grader has put the process into its control group
+                os.write(opener, b"g")
+            else:
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+                break
+        status = os.waitstatus_to_exitcode(os.waitpid(inside, 0)[1])
     except BaseException:
         _last_words(spec)
     os._exit(status if 0 <= status < 256 else 128 + abs(status) % 128)
+
+
+def _first(spec: Mapping[str, Any], gate: int) -> None:
+    status = 1
+    try:
+        if os.read(gate, 1):
+            os.close(gate)
+            _inner(spec)
+            status = 0
+    except SystemExit as error:
+        status = int(error.code or 0) if isinstance(error.code, int | None) else 1
+    except BaseException:
+        _last_words(spec)
+    os._exit(status)
 
 
 def _last_words(spec: Mapping[str, Any]) -> None:
@@ -226,6 +201,9 @@ def _warm() -> None:
     import coursekit.grading.trusted
     import coursekit.lab  # noqa: F401
 
+    gc.collect()
+    gc.freeze()  # the children's collector leaves these objects, and so the shared memory, alone
+
 
 def serve(descriptor: int) -> None:
     """Answer requests for children until the grader closes the socket.
@@ -239,50 +217,56 @@ def serve(descriptor: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _warm()
     control.send(b"ready")
-    while True:
-        request = control.recv(_MESSAGE)
-        while True:  # reap what has ended
-            try:
-                done, _ = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                break
-            if done == 0:
-                break
-        if not request:
-            return
+    while request := control.recv(_MESSAGE):
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:  # reap what has ended
+                pass
         spec = json.loads(request)
-        gate, open_gate = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            _child(spec, gate)
-        os.close(gate)
-        handle = os.pidfd_open(pid)
-        socket.send_fds(control, [b"made"], [handle, open_gate])
-        os.close(handle)
-        os.close(open_gate)
+        line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if os.fork() == 0:
+            _child(spec, line)
+        line.close()
+        socket.send_fds(control, [b"forked"], [theirs.fileno()])
+        theirs.close()
 
 
 # --- the grader's side -----------------------------------------------------------------------
 
 
 class Child:
-    """A process in a box, held by a descriptor that cannot come to mean another process.
+    """Process 1 of a box, held by a descriptor that cannot come to mean another process.
 
     Has the methods of ``subprocess.Popen`` that a kernel manager uses.
+
+    Parameters
+    ----------
+    line : socket
+        Connected to the process that watches over it; closing it ends the box too.
     """
 
     stdin = stdout = stderr = None
 
-    def __init__(self, descriptor: int):
-        self._descriptor = descriptor
+    def __init__(self, line: socket.socket):
+        line.settimeout(_REPLY_S)
+        try:
+            _, descriptors, _, _ = socket.recv_fds(line, 16, 1)
+        except OSError:
+            descriptors = []
+        if not descriptors:
+            line.close()
+            raise ZygoteError("the warm process could not make a box")
+        (self._descriptor,), self._line = descriptors, line
         self.returncode: int | None = None
-        text = Path(f"/proc/self/fdinfo/{descriptor}").read_text()
+        text = Path(f"/proc/self/fdinfo/{self._descriptor}").read_text()
         self.pid = int(next(line.split()[1] for line in text.splitlines() if line.startswith("Pid:")))
 
-    def poll(self) -> int | None:
-        """Return None while the process runs, and a status after it has ended."""
-        import select
+    def go(self) -> None:
+        """Let the process go on, once it is in its control group."""
+        with contextlib.suppress(OSError):
+            self._line.send(b"go")
 
+    def poll(self) -> int | None:
+        """Return None while the process runs, and 0 after it has ended; its true status is lost."""
         if self.returncode is None and select.select([self._descriptor], [], [], 0)[0]:
             self._ended()
         return self.returncode
@@ -298,20 +282,18 @@ class Child:
         Returns
         -------
         int
-            A status; whose child it was knows the true one.
+            As for `poll`.
 
         Raises
         ------
         subprocess.TimeoutExpired
             If it still runs.
         """
-        import select
-
         if self.returncode is None:
             if not select.select([self._descriptor], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired("kernel", timeout or 0.0)
             self._ended()
-        return 0 if self.returncode is None else self.returncode
+        return 0
 
     def send_signal(self, signum: int) -> None:
         """Send a signal to the process."""
@@ -328,6 +310,7 @@ class Child:
     def _ended(self) -> None:
         self.returncode = 0
         os.close(self._descriptor)
+        self._line.close()
 
 
 class Zygote:
@@ -379,7 +362,7 @@ class Zygote:
             )
         there.close()
         self._control = here
-        here.settimeout(120)
+        here.settimeout(_START_S)
         if self._receive()[0] != b"ready":
             self.close()
             raise ZygoteError(f"the warm process did not start: {log.read_text(errors='replace')[-2000:]}")
@@ -387,7 +370,8 @@ class Zygote:
 
     def _outer(self, box: Box, data: Sequence[Path]) -> list[str]:
         """Command of the outer box, in which the zygote keeps the rights to make inner ones."""
-        command = ["bwrap", "--unshare-ipc", "--unshare-uts", "--unshare-net", "--hostname", "grader"]
+        command = ["bwrap", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-net"]
+        command += ["--hostname", "grader", "--new-session"]
         if not self._root:  # an ordinary user needs a user namespace, and an unmasked /proc to mount others
             command += ["--unshare-user", "--uid", "0", "--gid", "0"]
         command += ["--cap-drop", "ALL"]
@@ -398,7 +382,7 @@ class Zygote:
         command += ["--perms", "0755", "--dir", _DATA]
         for file in data:
             command += ["--ro-bind", str(file), f"{_DATA}/{file.name}"]
-        command += ["--remount-ro", "/", "--die-with-parent", "--clearenv"]
+        command += ["--remount-ro", "/", "--remount-ro", "/dev", "--die-with-parent", "--clearenv"]
         command += [part for item in box.env.items() for part in ("--setenv", *item)]
         return [*command, "--"]
 
@@ -417,6 +401,7 @@ class Zygote:
         sockets: Path,
         env: Mapping[str, str],
         uid: int,
+        processes: int,
         hidden: Sequence[Path] = (),
         before: Callable[[int], None] | None = None,
     ) -> Child:
@@ -434,10 +419,12 @@ class Zygote:
             Its environment.
         uid : int
             User to become, when the grader is root.
+        processes : int
+            How many processes its user may have.
         hidden : sequence of Path
             Files and folders that the child must not see.
         before : callable, optional
-            Called with the process id before the child goes on (to put it into a control group).
+            Called with the process id before the child does anything (to put it into a control group).
 
         Returns
         -------
@@ -455,8 +442,8 @@ class Zygote:
             "sockets": str(sockets),
             "sockets_root": str(self.sockets_root),
             "env": dict(env),
-            "uid": uid,
-            "root": self._root,
+            "uid": uid if self._root else None,
+            "processes": processes,
             "hidden": [str(path) for path in hidden],
             "limits": vars(self.limits),
         }
@@ -465,13 +452,12 @@ class Zygote:
         except OSError as error:
             raise ZygoteError(f"the warm process is gone: {error}") from error
         message, descriptors = self._receive()
-        if message != b"made" or len(descriptors) != 2:
+        if message != b"forked" or len(descriptors) != 1:
             raise ZygoteError("the warm process is gone: it did not answer")
-        child = Child(descriptors[0])
+        child = Child(socket.socket(fileno=descriptors[0]))
         if before is not None:
             before(child.pid)
-        os.write(descriptors[1], b"g")
-        os.close(descriptors[1])
+        child.go()
         return child
 
     def alive(self) -> bool:
