@@ -23,6 +23,7 @@ Taught in :ref:`instructor`.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import os
@@ -733,28 +734,36 @@ class _Dask(AbstractContextManager["_Dask"]):
         """How many shards to keep under way: one per worker, and on a cluster one in reserve each."""
         if self._address is None:
             return self._workers
-        return max(2 * len(self._client.nthreads()), 1)
+        with _cluster_errors():
+            return max(2 * len(self._client.nthreads()), 1)
 
     def submit(self, shard: list[intake.Submission], items: list[Item]) -> None:
-        future = self._client.submit(grade_shard, self._job, items, pure=False)
+        with _cluster_errors():
+            future = self._client.submit(grade_shard, self._job, items, pure=False)
         self._running[future] = shard
 
     def wait(self) -> tuple[list[intake.Submission], list[Result] | Exception]:
-        from concurrent.futures import CancelledError
-
         from distributed import wait
-        from distributed.comm.core import CommClosedError
 
-        try:
+        with _cluster_errors():
             done, _ = wait(list(self._running), return_when="FIRST_COMPLETED")
-        except (CancelledError, CommClosedError, OSError) as error:
-            raise SchedulerLost(f"the cluster went away ({error}); run again with --resume") from error
         future = next(iter(done))
         shard = self._running.pop(future)
         if future.status in ("cancelled", "lost"):
             raise SchedulerLost("the cluster went away; run again with --resume")
         problem = future.exception()
         return shard, (_named(problem) if problem is not None else future.result())
+
+
+@contextlib.contextmanager
+def _cluster_errors() -> Iterator[None]:
+    """Say of a cluster that went away what to do about it."""
+    from concurrent.futures import CancelledError
+
+    try:
+        yield
+    except (CancelledError, OSError) as error:  # dask's own errors of communication are OSErrors
+        raise SchedulerLost(f"the cluster went away ({error}); run again with --resume") from error
 
 
 def _named(error: BaseException) -> Exception:
