@@ -50,7 +50,7 @@ _REGION = re.compile(
     r"^[^\n]*BEGIN (SOLUTION|HIDDEN TESTS|MARK SCHEME)[^\n]*\n(.*?)^[^\n]*END \1", re.S | re.M
 )
 _WORD = re.compile(r"\d[\d_]*(?:\.\d*)?(?:e[+-]?\d+)?|\w+|[^\w\s]")
-_QUOTES = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "`": "'", "\u00ad": None, "\u200b": None})
+_QUOTES = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "`": " ", "\u00ad": None, "\u200b": None})
 _NUMBERS_OF_LINES = re.compile(r'<(span|td|div)[^>]*class="[^"]*\blinenos?\b[^"]*"[^>]*>.*?</\1>', re.S)
 _INLINE = re.compile(r"</?(?:span|a|b|i|u|em|strong|code|mark|font|wbr|tt|kbd|var|sub|sup)\b[^<>]*>", re.I)
 _TAG = re.compile(r"<(?:/?[a-zA-Z][^<>]*|!--|!doctype[^<>]*)>?|-->", re.I)
@@ -468,6 +468,10 @@ def _decoded(text: str) -> Iterator[str]:
         yield _ESCAPE.sub(_unescaped, text)
     if "%" in text and re.search(r"%(?:20|0A|23|28)", text, re.I):
         yield unquote(text)
+
+
+def _embedded(text: str) -> Iterator[str]:
+    """Yield the texts that stand in a text as base64."""
     for match in _ENCODED.finditer(text):
         plain = _from_base64(match[0])
         if plain:
@@ -563,12 +567,18 @@ def scan_text(text: str, secrets: Secrets, *, name: str = "text", strict: bool =
     return _distinct(_scan_text(name, "", text, secrets, strict))
 
 
-def _scan_text(name: str, place: str, text: str, secrets: Secrets, strict: bool) -> Iterator[Leak]:
+def _scan_text(
+    name: str, place: str, text: str, secrets: Secrets, strict: bool, depth: int = 0
+) -> Iterator[Leak]:
     strict = strict or ".ipynb" in name
+    marks: list[list[Leak]] = []
+    inner: dict[str, None] = {}
     for view in _views(text):
         for plain in dict.fromkeys((view, _uncommented(view))):
             words = words_of(plain)
-            yield from _marks_in(name, place, plain, words, secrets, strict)
+            found = _marks_in(name, place, plain, words, secrets, strict)
+            if found is not None:
+                marks.append(found)
             told = set()
             for gram in _grams(words):
                 if gram in secrets.grams and secrets.grams[gram] not in told:
@@ -579,15 +589,26 @@ def _scan_text(name: str, place: str, text: str, secrets: Secrets, strict: bool)
             for word in secrets.names.keys() & set(words_of(view)):
                 kind, of = secrets.names[word]
                 yield Leak(name, place or "search index", "name", of, word)
+        inner.update(dict.fromkeys(_embedded(view)))
+    # What stands beside a mark can be told only where tags and escapes are undone: one view is enough.
+    if all(marks):
+        yield from (leak for found in marks for leak in found)
+    for other in inner if depth < _DEEPEST else ():
+        yield from _scan_text(name, place, other, secrets, strict, depth + 1)
 
 
 def _marks_in(
     name: str, place: str, text: str, words: Sequence[str], secrets: Secrets, strict: bool
-) -> Iterator[Leak]:
-    for start, mark, end in _marks_at(words):
-        sides = _sides(words, start, mark, end)
-        if strict or not any(side in secrets.known_marks for side in sides):
-            yield Leak(name, _line(place, text, words[start:end]), "marker", "", mark)
+) -> list[Leak] | None:
+    """List the marks that public text does not have in these surroundings; None if there is no mark."""
+    places = list(_marks_at(words))
+    if not places:
+        return None
+    return [
+        Leak(name, _line(place, text, words[start:end]), "marker", "", mark)
+        for start, mark, end in places
+        if strict or not any(side in secrets.known_marks for side in _sides(words, start, mark, end))
+    ]
 
 
 def _line(place: str, text: str, words: Sequence[str]) -> str:
