@@ -159,11 +159,15 @@ class _Lab:
             book = nbformat.read(file, as_version=4)
             headings = [line for cell in book.cells for line in _headings(cell)]
             titles[file.stem] = headings[0].lstrip("# ") if headings else file.stem
-            own[file.stem] = {cell.source.strip() for cell in book.cells}
+            own[file.stem] = {cell.source.strip() for cell in book.cells if not _solves(cell)}
             secrets |= leaks.secrets_of(book, lab=lab)
         # A student may well have found the reference's own solution: only what nobody hands in is secret.
         private = {gram: of for gram, of in secrets.grams.items() if of[0] != "solution"}
         return cls(lab, titles, own, leaks.Secrets(private, {}, secrets.known_marks))
+
+
+def _solves(cell: Any) -> bool:
+    return bool(cell.metadata.get("nbgrader", {}).get("solution"))
 
 
 def _headings(cell: Any) -> list[str]:
@@ -322,11 +326,13 @@ def _page(
     own = lab.own.get(row.name, set())
     handed_in = [cell.source for cell in book.cells if not cell.metadata.get("nbgrader", {}).get("locked")]
     secrets = lab.secrets.without(handed_in)
+    title = lab.titles.get(row.name, row.name)
     parts = [part for cell in book.cells for part in _parts(cell, own, tasks, secrets, rubric)]
+    parts = [part for part in parts if part.body or part.title != title]
     penalty = float(row.late_submission_penalty or 0.0)
     style = _file("feedback.css")
     page = _template().render(
-        title=lab.titles.get(row.name, row.name),
+        title=title,
         student=harmless.plain(_name(submission.student)),
         handed_in=submission.timestamp.strftime("%Y-%m-%d %H:%M UTC") if submission.timestamp else "",
         score=f"{max(row.score - penalty, 0.0):g}",

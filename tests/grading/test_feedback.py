@@ -180,7 +180,23 @@ def test_the_labs_own_text_is_left_out_and_the_students_is_kept(course):
     graded(course, "rex", extra=extra)
     markup = page(course, "rex")
     assert "My own <em>remark</em>." in markup
-    assert markup.count("<h2>Tiny lab</h2>") == 2
+    assert "<h2>Tiny lab</h2>" not in markup  # it is the title already
+
+
+def test_an_answer_is_shown_as_the_students_even_where_it_is_the_references(course):
+    reference = next(cell.source for cell in tiny_lab.source().cells if cell.id == "double")
+    graded(course, "ref", answers={**tiny_lab.ANSWERS, "double": reference})
+    markup = page(course, "ref")
+    before, _, after = markup.partition("### BEGIN SOLUTION")
+    assert "Your answer" in before
+    assert "Code of the lab" not in before.rpartition("Your answer")[2]
+    assert "### END SOLUTION" in after
+
+
+def test_a_figure_that_was_not_drawn_is_named():
+    data = {"text/plain": "<Figure size 880x396 with 2 Axes>"}
+    markup = harmless.output(new_output("display_data", data=data), leaks.Secrets())
+    assert markup == '<p class="note">A figure, which is drawn in your own notebook.</p>'
 
 
 def test_the_same_twice_gives_the_same_page(course):

@@ -192,8 +192,13 @@ def test_a_container_of_public_text_is_clean(container, secrets, tmp_path):
         HIDDEN.splitlines()[-1],
         "x = 1\n" + HIDDEN.splitlines()[1].replace("1e4", "1E4"),
         ANSWER.replace(" ", "\n"),
+        re.sub(r"([=(.@])", r"\1  # a remark\n", SOLUTION.replace("# no overflow", "")),
+        json.dumps(ANSWER.replace(" ", "\n")),
     ],
-    ids=["first line", "no comments", "other comments", "last line", "capital", "one word per line"],
+    ids=[
+        *("first line", "no comments", "other comments", "last line", "capital", "one word per line"),
+        *("a remark everywhere", "escaped line ends"),
+    ],
 )
 def test_a_part_in_another_dress_is_found(text, secrets):
     assert leaks.scan_text(text, secrets)
@@ -267,9 +272,13 @@ def test_public_code_that_holds_a_whole_solution_is_a_leak(course):
 
 
 def test_a_chapter_makes_no_hidden_test_public(course):
-    (course / "public" / "chapter.md").write_text(HIDDEN.splitlines()[-1])
-    secrets = leaks.course_secrets(course / "source", chapters=[course / "public"])
-    assert leaks.scan([course / "public"], secrets)
+    long = notebook()
+    long.cells[2].source = long.cells[2].source.replace(HIDDEN, f"{HIDDEN}\n{4 * NEW_LINE}")
+    nbformat.write(long, course / "source" / "attention" / "attention.ipynb")
+    line = HIDDEN.splitlines()[-1]
+    (course / "public" / "chapter.md").write_text(line)
+    assert not leaks.scan_text(line, leaks.course_secrets(course / "source", public=[course / "public"]))
+    assert leaks.scan_text(line, leaks.course_secrets(course / "source", chapters=[course / "public"]))
 
 
 def test_source_that_names_a_mark_may_be_published_but_no_notebook_may(course):
