@@ -335,8 +335,9 @@ def _filter_file() -> Path:
 
 @functools.cache
 def _folder_of(process: int) -> Path:
-    base = "/run" if os.access("/run", os.W_OK) else None
-    folder = tempfile.mkdtemp(prefix="ck-", dir=base)  # short: a socket's path has at most 107 bytes
+    # Short: the path of a socket has at most 107 bytes.
+    base = "/run" if os.access("/run", os.W_OK) else tempfile.gettempdir()
+    folder = tempfile.mkdtemp(prefix="ck-", dir=base if len(base) < 60 else "/tmp")
     os.chmod(folder, 0o711)  # others may pass, not look
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)

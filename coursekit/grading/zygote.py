@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from coursekit.grading import linux, seccomp
-from coursekit.grading.sandbox import HOME, Box, Bubblewrap, Limits, environment, mounts
+from coursekit.grading.sandbox import HOME, Box, Bubblewrap, Limits, environment, interpreter_paths, mounts
 
 _DATA = "/course-data"  # where the outer box holds the lab's data files
 _CAPABILITIES = ("SYS_ADMIN", "SETUID", "SETGID", "SETPCAP")
@@ -52,14 +52,18 @@ def _file_system(spec: Mapping[str, Any]) -> None:
     linux.mount("proc", "/proc", "proc", linux.NOSUID | linux.NODEV | linux.NOEXEC)
     own, root = spec["sockets"], spec["sockets_root"]
     held = os.open(own, os.O_PATH | os.O_DIRECTORY)
+    kept = {path: os.open(path, os.O_PATH) for path in spec["keep"]}
+    scratch_mb = spec["limits"]["scratch_mb"]
+    for target, mode in (("/tmp", "1777"), (HOME, "0777"), ("/dev/shm", "1777")):
+        linux.scratch(target, scratch_mb, mode)
+    for path, descriptor in kept.items():
+        _put_back(path, descriptor)
+    os.makedirs(root, exist_ok=True)  # it may lie in the folder that has just been emptied
     linux.scratch(root, 1, "0755")  # the folders of the others are gone from view
     os.mkdir(own)
     linux.mount(f"/proc/self/fd/{held}", own, "", linux.BIND)
     os.close(held)
     linux.read_only(root)
-    scratch_mb = spec["limits"]["scratch_mb"]
-    for target, mode in (("/tmp", "1777"), (HOME, "0777"), ("/dev/shm", "1777")):
-        linux.scratch(target, scratch_mb, mode)
     for name in sorted(os.listdir(_DATA)):
         target = f"{HOME}/{name}"
         if os.path.isdir(f"{_DATA}/{name}"):
@@ -79,6 +83,18 @@ def _file_system(spec: Mapping[str, Any]) -> None:
             linux.read_only(f"/proc/{name}")
     if os.path.exists("/proc/sysrq-trigger"):
         linux.mount("/dev/null", "/proc/sysrq-trigger", "", linux.BIND)
+
+
+def _put_back(path: str, descriptor: int) -> None:
+    """Show what lies below a scratch folder again, read-only: a course that lives in ``/tmp``."""
+    if os.path.isdir(f"/proc/self/fd/{descriptor}"):
+        os.makedirs(path)
+    else:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
+    linux.mount(f"/proc/self/fd/{descriptor}", path, "", linux.BIND)
+    linux.read_only(path)
+    os.close(descriptor)
 
 
 def _memory_now() -> int:
@@ -346,6 +362,8 @@ class Zygote:
         Bubblewrap()  # complains where it is missing
         self.sockets_root, self.limits = sockets_root, limits or Limits()
         self._root = os.getuid() == 0
+        shown = (*interpreter_paths(), *read_only)
+        self._below_scratch = [path for path in shown if path.is_relative_to("/tmp")]
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         box = Box(sockets=sockets_root, read_only=tuple(read_only), env=environment(), limits=self.limits)
         command = [
@@ -445,6 +463,7 @@ class Zygote:
             "uid": uid if self._root else None,
             "processes": processes,
             "hidden": [str(path) for path in hidden],
+            "keep": [str(path) for path in self._below_scratch],
             "limits": vars(self.limits),
         }
         try:
