@@ -359,12 +359,13 @@ def test_a_finished_run_is_only_read_back(tmp_path):
     assert as_bytes(anew) != as_bytes(first)
 
 
-def test_the_file_is_replaced_in_one_step(tmp_path, monkeypatch):
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_the_file_is_replaced_in_one_step(tmp_path, monkeypatch, call):
     """A failure while writing leaves the old checkpoint, and no litter."""
     path = tmp_path / "run.ckpt"
     fit(Noisy(), blob(), epochs=1, checkpoint=path)
     before = path.read_bytes()
-    monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(os, call, lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         fit(Noisy(), blob(), epochs=2, checkpoint=path)
     assert path.read_bytes() == before
