@@ -2,16 +2,20 @@
 
 False-fail rate: the sampling law fails a right model with probability 1e-6 each; all
 seeds are fixed, so a pass stays a pass.
+
+A neural model joins as ``Fitted(Model, ..., epochs=..., device="cpu", random_state=0)``: most
+laws see it through that bridge; bijections, bounds and saved weights are checked on the module.
 """
 
 import itertools
 
 import numpy as np
 import pytest
+import torch
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from coursekit import check
-from coursekit.base import DensityEstimator, Likelihood, catalogue
+from coursekit.base import DensityEstimator, Fitted, Likelihood, catalogue
 
 CATALOGUE = catalogue()
 INTEGERS = np.arange(-500, 500)  # beyond these the models have no mass that counts
@@ -48,8 +52,22 @@ def cases(*kinds, real=None, sampling=False, bijection=False):
     return found
 
 
+FITTED = {}  # a neural example is trained once per process, not once per law
+
+
 def fitted(entry, dim, model):
-    return model.fit(data(entry.support, dim))
+    key = (entry.cls, dim, id(model))
+    if key not in FITTED:
+        FITTED[key] = model.fit(data(entry.support, dim))
+    return FITTED[key]
+
+
+def module_and(x, model):
+    """The torch module behind the bridge with `x` as its tensor; an estimator with `x` as it is."""
+    if not isinstance(model, Fitted):
+        return model, x
+    weights = next(model.module_.parameters())
+    return model.module_, torch.tensor(x, dtype=weights.dtype, device=weights.device)
 
 
 EVALUATES = [Likelihood.EXACT, Likelihood.UNNORMALIZED]
@@ -97,7 +115,9 @@ def test_a_row_does_not_see_its_batch(entry, dim, model):
 
 @pytest.mark.parametrize(("entry", "dim", "model"), cases(*EVALUATES))
 def test_state_survives_a_round_trip(entry, dim, model):
-    check.survives_a_round_trip(fitted(entry, dim, model), data(entry.support, dim, n=6))
+    model, x = fitted(entry, dim, model), data(entry.support, dim, n=6)
+    check.survives_a_round_trip(model, x)
+    check.survives_a_round_trip(*module_and(x, model))  # the state_dict alone says it all
 
 
 @pytest.mark.parametrize(("entry", "dim", "model"), cases(*EVALUATES, real=True))
@@ -129,7 +149,7 @@ def test_default_model_does_not_depend_on_units(entry, dim):
 
 @pytest.mark.parametrize(("entry", "dim", "model"), cases(*Likelihood, bijection=True))
 def test_bijections(entry, dim, model):
-    model, x = fitted(entry, dim, model), data("real", dim, n=6)
+    model, x = module_and(data("real", dim, n=6), fitted(entry, dim, model))
     check.inverse_undoes_forward(model, x, tolerance=1e-6)
     check.log_det_matches_jacobian(model, x, tolerance=1e-4)
     check.one_log_det_per_sample(model, x)
@@ -174,9 +194,26 @@ def test_bad_queries_are_refused(name):
     model = fitted(entry, dim, entry.examples(dim)[0])
     if entry.likelihood is Likelihood.NONE:
         return
+    query = "elbo" if entry.likelihood is Likelihood.BOUND else "log_prob"
     for bad in (np.zeros((2, dim + 1)), np.zeros(dim), np.full((2, dim), np.nan)):
-        with pytest.raises(ValueError, match=r"\w{3}"):
-            model.log_prob(bad)
+        if hasattr(model, query):
+            with pytest.raises(ValueError, match=r"\w{3}"):
+                getattr(model, query)(bad)
+        if isinstance(model, Fitted):
+            module, x = module_and(bad, model)
+            with pytest.raises(ValueError, match=r"\w{3}"):
+                getattr(module, query)(x)
+            with pytest.raises(TypeError, match="tensor"):  # an array never slips into a module
+                getattr(module, query)(np.zeros((2, dim)))
+
+
+@pytest.mark.parametrize(("entry", "dim", "model"), cases(Likelihood.BOUND))
+def test_bounds_are_bounds(entry, dim, model):
+    """ELBO <= IWAE, rising with the number of samples; and no bound calls itself a likelihood."""
+    module, x = module_and(data(entry.support, dim, n=6), fitted(entry, dim, model))
+    check.bounds_are_ordered(module, x)
+    with pytest.raises(NotImplementedError, match=r"elbo|iwae"):
+        module.log_prob(x)
 
 
 def coerced(model, support):
@@ -194,10 +231,13 @@ def coerced(model, support):
 
 
 def estimators():
-    """Every example that is a scikit-learn estimator, in two dimensions where it can be."""
+    """Every example that is a scikit-learn estimator, in two dimensions where it can be.
+
+    The bridge to the neural models is one estimator: test_fitted.py runs these checks over it.
+    """
     for entry in CATALOGUE.values():
         for model in entry.examples(2 if 2 in entry.dims else max(entry.dims)):
-            if isinstance(model, DensityEstimator):
+            if isinstance(model, DensityEstimator) and not isinstance(model, Fitted):
                 yield coerced(model, entry.support)
 
 

@@ -1,0 +1,1 @@
+"""Latent-variable models and variational inference."""
