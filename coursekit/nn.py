@@ -262,8 +262,8 @@ def rq_spline(
 ) -> tuple[Tensor, Tensor]:
     r"""Map each number by its own increasing rational-quadratic spline, and give the log of the slope.
 
-    On the square :math:`[-B, B]^2` the spline has `K` bins; outside it is the identity, and the slope is one at
-    both ends. In a bin of width :math:`w` and height :math:`h`, from :math:`(x_k, y_k)`, with slopes
+    On the square :math:`[-B, B]^2` the spline has `K` bins; outside it is the identity, and the slope is one
+    at both ends. In a bin of width :math:`w` and height :math:`h`, from :math:`(x_k, y_k)`, with slopes
     :math:`\delta_k, \delta_{k+1}` at its ends, chord :math:`s = h/w` and :math:`\xi = (x - x_k)/w`,
 
     .. math:: y = y_k + \frac{h \,(s \xi^2 + \delta_k \xi (1 - \xi))}{s + (\delta_{k+1} + \delta_k - 2s)\,

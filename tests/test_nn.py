@@ -138,7 +138,7 @@ def test_a_flow_of_affine_maps_is_a_normal_law():
     """2 (-3 x + 1) - 4 is standard normal, so x has mean -1/3 and standard deviation 1/6."""
     flow = Flow(3, [Affine(-3.0, 1.0), Affine(2.0, -4.0)]).double()
     x = torch.tensor(np.random.default_rng(0).standard_normal((5, 3)))
-    normal = torch.distributions.Normal(torch.tensor(-1 / 3).to(x), torch.tensor(1 / 6).to(x))
+    normal = torch.distributions.Normal(x.new_tensor(-1 / 3), x.new_tensor(1 / 6))
     torch.testing.assert_close(flow.log_prob(x), normal.log_prob(x).sum(1), atol=1e-9, rtol=0)
     torch.testing.assert_close(flow.loss(x), -flow.log_prob(x))
     z, _ = flow.forward_and_log_det(x)
