@@ -47,7 +47,14 @@ STAGES = [
             (PYTHON, "-m", "mypy"),
         ),
     ),
-    Stage("unit", 4, (pytest("tests", *(f"--ignore=tests/{path}" for path in OWN_STAGE)),)),
+    Stage(
+        "unit",
+        8,
+        (
+            pytest("tests", *(f"--ignore=tests/{path}" for path in OWN_STAGE)),
+            pytest("--doctest-modules", "coursekit"),
+        ),
+    ),
     Stage("laws", 4, (pytest("tests/test_laws.py", "--dist", "load"),)),
     Stage("grade path of the labs", 6, (pytest("tests/labs"),)),
     Stage("nbval of the labs", 2, (pytest(*NBVAL),)),

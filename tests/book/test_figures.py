@@ -45,6 +45,8 @@ def open_figure(book, browser):
     def open_once(name):
         if name not in opened:
             opened[name] = open_page(browser, (book / f"{PAGES[name]}.html").as_uri())
+            # A figure needs no formulas, and setting those of a chapter takes seconds at every reload.
+            opened[name][0].route("**/*mathjax*/**", lambda route: route.abort())
         page, _ = opened[name]
         return page, page.locator(f'figure.ck-interactive[data-figure="{name}"]')
 

@@ -3,6 +3,9 @@
 # ruff: noqa: E501 (answers stand here as a student may write them)
 from grade_path import VISIBLE, Right, Wrong
 
+# One line of the reference, and what a slip of the pen makes of it: nbval must go red.
+SLIP = ('side="left")  # first level', 'side="right")  # first level')
+
 RIGHT = [
     Right(
         "step-quantile",

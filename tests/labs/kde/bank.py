@@ -3,6 +3,9 @@
 # ruff: noqa: E501 (answers stand here as a student may write them)
 from grade_path import VISIBLE, Right, Wrong
 
+# One line of the reference, and what a slip of the pen makes of it: nbval must go red.
+SLIP = ("/ bandwidth  # (m, n, d)", "/ bandwidth**2  # (m, n, d)")
+
 RIGHT = [
     Right(
         "log-kde",
