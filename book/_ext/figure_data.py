@@ -8,6 +8,7 @@ compare the two, so that the pages' arithmetic is the package's.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ N = 120
 TRAIN = {3: 1, 4: 6, 5: 8, 6: 5}
 HELD_OUT = {3: 1, 4: 6, 5: 8, 6: 4, 8: 1}
 STATES = list(range(3, 9))
+CLUMPS = Path(__file__).resolve().parents[2] / "results" / "neural_cdf.json"
 WINDOWS = [10.0, 100.0, 1e3, 1e4, 1e5, 1e6]
 
 
@@ -36,6 +38,12 @@ def bounds() -> tuple[float, float]:
     """Range of the plots: whole numbers that hold the sample."""
     x = sample()
     return float(np.floor(x.min() - 1)), float(np.ceil(x.max() + 1))
+
+
+def clumps() -> dict[str, Any]:
+    """Free networks on two clumps, one for each weight of the penalty: from the results file."""
+    row = json.loads(CLUMPS.read_text())["rows"]["two_clumps"]
+    return {"lambda": row["lambda"], "sample": row["sample"], "nets": row["nets"]}
 
 
 def repeat(counts: dict[int, int]) -> np.ndarray:
@@ -54,6 +62,7 @@ def script() -> str:
         "train": [TRAIN.get(state, 0) for state in STATES],
         "heldOut": [HELD_OUT.get(state, 0) for state in STATES],
         "windows": WINDOWS,
+        "clumps": clumps(),
     }
     return f"window.courseFigures = {json.dumps(data, separators=(',', ':'))};\n"
 
@@ -66,6 +75,7 @@ def reference(figure: str, **settings: Any) -> dict[str, Any]:
         "knn": _knn,
         "inverse_cdf": _inverse_cdf,
         "what_is": _what_is,
+        "neural_cdf": _neural_cdf,
     }[figure](**settings)
 
 
@@ -104,3 +114,22 @@ def _what_is(alpha: float) -> dict[str, Any]:
     model = Categorical(states=STATES, alpha=alpha).fit(repeat(TRAIN))
     states = np.array(STATES, dtype=float)[:, None]
     return {"y": np.exp(model.log_prob(states)), "logLoss": -model.score(repeat(HELD_OUT))}
+
+
+def _neural_cdf(x: list[float], weight: int) -> dict[str, Any]:
+    import torch  # here: the build itself needs no torch
+
+    from coursekit.density.neural_cdf import NeuralCDF
+
+    stored = clumps()["nets"][weight]
+    layers = [torch.tensor(layer, dtype=torch.float64) for layer in stored["layers"]]
+    hidden = tuple(len(bias) for bias in layers[1:-1:2])
+    model = NeuralCDF(1, hidden=hidden).double()
+    model.loc.fill_(stored["loc"])
+    model.scale.fill_(stored["scale"])
+    with torch.no_grad():
+        for parameter, layer in zip(model.net.parameters(), layers, strict=True):
+            parameter.copy_(layer)
+    rows = torch.tensor(x, dtype=torch.float64)[:, None]
+    density = model.density(rows).detach().numpy()
+    return {"y": model.cdf(rows).detach().numpy(), "density": density, "negative": np.mean(density < 0)}

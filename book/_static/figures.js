@@ -120,6 +120,21 @@
     return -sum(data.heldOut.map((count, i) => (count ? (count / n) * Math.log(probabilities[i]) : 0)));
   }
 
+  // A network of tanh layers with a logistic function at its end: value and derivative at x.
+  function network({ loc, scale, layers }, x) {
+    let [value, slope] = [[(x - loc) / scale], [1 / scale]];
+    for (let l = 0; l < layers.length; l += 2) {
+      const apply = (inputs, j) => sum(layers[l][j].map((w, i) => w * inputs[i]));
+      const last = l + 2 === layers.length;
+      const next = layers[l + 1].map((b, j) => b + apply(value, j));
+      const slopes = layers[l + 1].map((b, j) => apply(slope, j));
+      value = last ? next : next.map(Math.tanh);
+      slope = last ? slopes : slopes.map((s, j) => s * (1 - value[j] * value[j]));
+    }
+    const H = 1 / (1 + Math.exp(-value[0]));
+    return { H, h: H * (1 - H) * slope[0] };
+  }
+
   // --- drawing ----------------------------------------------------------------------------------------
 
   function add(parent, name, attributes, text) {
@@ -320,6 +335,35 @@
           `log-loss on the second sample ${Number.isFinite(loss) ? number(loss) + " nats" : "infinite, because it holds an 8"}.`;
         return { text, shown: { x: data.states, y: probabilities, logLoss: loss } };
       },
+    },
+  };
+
+  FIGURES.neural_cdf = {
+    plot: "Above, a fitted distribution function; below, its derivative, which may be negative.",
+    height: 480,
+    legend: [["ck-model", "network"], ["ck-rug", "sample, n = 30"], ["ck-guide", "zero"]],
+    controls: [
+      {
+        name: "weight", label: "Weight λ", min: 0, max: data.clumps.lambda.length - 1, step: 1, value: 0,
+        show: (i) => String(data.clumps.lambda[i]),
+      },
+    ],
+    draw(svg, width, { weight }) {
+      const x = grid(-5, 5, 501);
+      const points = x.map((value) => network(data.clumps.nets[weight], value));
+      const [y, density] = [points.map((point) => point.H), points.map((point) => point.h)];
+      const upper = axes(svg, panel(width, 0, 240), [-5, 5], [0, 1], { x: "x", y: "H(x)" });
+      for (const s of data.clumps.sample) upper.line(s, 0, s, 0.04, "ck-rug");
+      upper.curve(x, y, "ck-model");
+      const lower = axes(svg, panel(width, 240, 240), [-5, 5], [-0.4, 1.2], { x: "x", y: "derivative" });
+      lower.line(-5, 0, 5, 0, "ck-guide");
+      lower.curve(x, density, "ck-model");
+      const negative = density.filter((value) => value < 0).length / density.length;
+      const least = Math.min(...density);
+      const text =
+        `λ = ${data.clumps.lambda[weight]}: the derivative is negative on ${(100 * negative).toFixed(1)} % of the range; ` +
+        `its smallest value is ${least.toPrecision(2).replace("-", "−")}.`;
+      return { text, shown: { x, y, density, negative } };
     },
   };
 

@@ -44,10 +44,24 @@ from coursekit.density.knn import (
     window_changes,
 )
 
+# Names that need torch, which takes seconds to import: found when they are asked for.
+_NEURAL = (
+    "ConditionalCDF",
+    "LogisticMixtureCDF",
+    "MonotoneCDF",
+    "NeuralCDF",
+    "QuantileNet",
+    "bisect",
+    "monotonicity_penalty",
+    "sic_targets",
+    "slc_targets",
+)
+
 __all__ = [
     "AliasTable",
     "BernoulliNaiveBayes",
     "Categorical",
+    "ConditionalCDF",
     "DiscretizedGaussian",
     "DiscretizedKernelDensity",
     "EmpiricalCDF",
@@ -59,8 +73,13 @@ __all__ = [
     "KNNDensity",
     "KernelDensity",
     "LogisticAutoregression",
+    "LogisticMixtureCDF",
+    "MonotoneCDF",
+    "NeuralCDF",
     "Poisson",
+    "QuantileNet",
     "Rosenblatt",
+    "bisect",
     "exact_mise",
     "freedman_diaconis_width",
     "generalized_inverse",
@@ -71,11 +90,26 @@ __all__ = [
     "log_unit_ball_volume",
     "mass_on_window",
     "mixture_mise",
+    "monotonicity_penalty",
     "neighbours_rule",
     "normal_reference",
     "optimal_bandwidth",
     "risk_curve",
     "scott_width",
+    "sic_targets",
+    "slc_targets",
     "ucv_risk",
     "window_changes",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name in _NEURAL:
+        from coursekit.density import neural_cdf
+
+        return getattr(neural_cdf, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_NEURAL})

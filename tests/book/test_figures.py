@@ -16,6 +16,7 @@ PAGES = {
     "histogram": "density/histogram",
     "kde": "density/kde",
     "knn": "density/knn",
+    "neural_cdf": "density/neural_cdf",
 }
 # The slider of each figure, and every value of its list of choices.
 SLIDER = {
@@ -24,6 +25,7 @@ SLIDER = {
     "histogram": "bins",
     "kde": "bandwidth",
     "knn": "neighbors",
+    "neural_cdf": "weight",
 }
 CHOICES = {"kde": ["gaussian", "epanechnikov", "box"], "inverse_cdf": ["continuous", "atoms", "flat"]}
 # Five steps up reach the level 0.35, where the law with atoms jumps; twenty the level of the flat stretch.
@@ -89,7 +91,7 @@ def test_figure_equals_the_package(name, choice, keys, open_figure):
         page.keyboard.press(key)
     drawn = shown(figure)
     settings = dict(drawn["settings"])
-    if name in {"kde", "histogram", "knn"}:
+    if name in {"kde", "histogram", "knn", "neural_cdf"}:
         settings["x"] = drawn["x"]
     expected = figure_data.reference(name, **settings)
     for quantity, value in expected.items():
