@@ -582,6 +582,42 @@ def matches(
     )
 
 
+def never_decreases(history: ArrayLike, *, tolerance: float = 1e-9) -> Law:
+    """Check that an algorithm that must climb never takes a step down, as EM and coordinate ascent must.
+
+    Parameters
+    ----------
+    history : array_like of shape (steps,)
+        Its objective before the first step and after each, at least two numbers.
+    tolerance : float
+        Largest allowed fall of one step, as a share of the objective where that exceeds one: rounding.
+
+    Returns
+    -------
+    Law
+        The largest fall of one step, zero when there is none.
+
+    Raises
+    ------
+    LawBroken
+        If the objective falls, or is not finite.
+    ValueError
+        If `history` is not a list of at least two numbers.
+    """
+    values = _numpy(history)
+    if values.ndim != 1 or len(values) < 2:
+        raise ValueError(f"history: got shape {values.shape}, expected (steps,) with at least two of them")
+    if not np.isfinite(values).all():
+        first = int(np.argmin(np.isfinite(values)))
+        raise LawBroken(f"the objective is {values[first]} at step {first}. Work in logarithms throughout.")
+    falls = np.maximum(values[:-1] - values[1:], 0) / np.maximum(1, np.abs(values[:-1]))
+    hint = (
+        f"The worst step is number {int(np.argmax(falls)) + 1}. Do both halves of a round use the same "
+        "parameters, and does the second maximize what the first computed?"
+    )
+    return _verdict("largest fall in one step", falls.max(), 0.0, tolerance, hint)
+
+
 def batch_of_one(model: Any, x: ArrayLike, *, tolerance: float = 1e-6) -> Law:
     """Check that a row alone gets the same log-density as in a batch.
 

@@ -205,6 +205,19 @@ def test_matches():
         check.matches([1.0, 1.0], 1.0, name="demo")
 
 
+def test_never_decreases():
+    assert check.never_decreases([-3.0, -2.0, -2.0, -1.0]).value == 0
+    assert check.never_decreases([-1e6, -1e6 - 1e-5]).value == pytest.approx(1e-11)  # rounding
+    with pytest.raises(check.LawBroken, match=r"largest fall in one step = 0\.5.*step is number 2"):
+        check.never_decreases([-4.0, -2.0, -3.0, -1.0])
+    for bad in (np.nan, -np.inf):
+        with pytest.raises(check.LawBroken, match="at step 1"):
+            check.never_decreases([-4.0, bad, -3.0])
+    for shape in ([1.0], [[1.0, 2.0]], 3.0):
+        with pytest.raises(ValueError, match="history"):
+            check.never_decreases(shape)
+
+
 def test_batch_of_one(rng):
     x = rng.standard_normal((5, 2))
     check.batch_of_one(Normal(2), x)

@@ -43,6 +43,7 @@ from coursekit.density.knn import (
     neighbours_rule,
     window_changes,
 )
+from coursekit.density.mixture import BernoulliMixture, GaussianMixture, expectation_maximization
 
 # Names that need torch, which takes seconds to import: found when they are asked for.
 _NEURAL = (
@@ -59,6 +60,7 @@ _NEURAL = (
 
 __all__ = [
     "AliasTable",
+    "BernoulliMixture",
     "BernoulliNaiveBayes",
     "Categorical",
     "ConditionalCDF",
@@ -67,6 +69,7 @@ __all__ = [
     "EmpiricalCDF",
     "FullTable",
     "Gaussian",
+    "GaussianMixture",
     "Histogram",
     "IndependentBernoulli",
     "InverseCDF",
@@ -81,6 +84,7 @@ __all__ = [
     "Rosenblatt",
     "bisect",
     "exact_mise",
+    "expectation_maximization",
     "freedman_diaconis_width",
     "generalized_inverse",
     "in_sample_risk",
