@@ -8,7 +8,7 @@ writes `results/rates.json`, row by row (resumable)::
      "rows": {name: row}}
 
 with a row for each of histogram, kde, knn_core, knn_line, ecdf, gaussian_mle, gaussian_misspecified,
-cosine_truncexp, cosine_beta33 ::
+mixture_known, mixture_overfitted, mixture_overfitted_means, cosine_truncexp, cosine_beta33 ::
 
     {"label": the method in words,       "assumption": what the exponent needs,
      "target": the density in words,     "metric": the error and its range,
@@ -40,6 +40,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 from scipy.special import expit, ndtr
 
 from benchmarks._common import Results, arguments
@@ -47,6 +48,7 @@ from coursekit.data import Bimodal
 from coursekit.density.histogram import Histogram, exact_mise
 from coursekit.density.kde import KernelDensity
 from coursekit.density.knn import KNNDensity
+from coursekit.density.mixture import GaussianMixture
 
 Float = NDArray[np.float64]
 Rng = np.random.Generator
@@ -241,6 +243,70 @@ def misspecified_floor(n: int) -> tuple[float, None]:
     return gaussian_distance(mean, scale, WEIGHTS, MEANS, SCALES), None
 
 
+# ------------------------------------------------------------------------------------ mixtures, fitted
+def mixture_distance(p: tuple[Float, Float, Float], q: tuple[Float, Float, Float]) -> float:
+    """Integral of (p - q)^2 for two normal mixtures, each (weights, means, standard deviations)."""
+    w = np.concatenate([p[0], -q[0]])
+    means, scales = np.concatenate([p[1], q[1]]), np.concatenate([p[2], q[2]])
+    return float(w @ normal_pdf(means[:, None] - means, np.hypot(scales[:, None], scales)) @ w)
+
+
+def mixture_error(n: int, _: None, rng: Rng) -> float:
+    """Two components, as many as there are; started at the truth, so that the right maximum is found."""
+    x = draw(n, rng)[:, None]
+    parts = WEIGHTS * normal_pdf(x - MEANS, SCALES)
+    start = parts / parts.sum(axis=1, keepdims=True)
+    model = GaussianMixture(2, start=start, tol=1e-9, max_iter=20_000).fit(x)
+    fitted = (model.weights_, model.means_[:, 0], np.sqrt(model.covariances_[:, 0, 0]))
+    return mixture_distance(fitted, (WEIGHTS, MEANS, SCALES))
+
+
+def mixture_asymptotic(n: int) -> tuple[float, None]:
+    """First order: trace(I^-1 J) / n, Fisher's matrix I and the integral J of the squared gradient."""
+    x = np.linspace(-12.0, 14.0, 26001)
+    u = (x[:, None] - MEANS) / SCALES  # (m, 2)
+    parts = normal_pdf(x[:, None] - MEANS, SCALES)
+    weighted = WEIGHTS * parts
+    gradient = np.column_stack(
+        [parts[:, 0] - parts[:, 1], weighted * u / SCALES, weighted * (u**2 - 1) / SCALES]
+    )  # (m, 5): weight, means, standard deviations
+    outer = gradient[:, :, None] * gradient[:, None]  # (m, 5, 5)
+    fisher = np.trapezoid(outer / weighted.sum(1)[:, None, None], x, axis=0)
+    return float(np.trace(np.linalg.solve(fisher, np.trapezoid(outer, x, axis=0)))) / n, None
+
+
+def symmetric_mean(x: Float) -> float:
+    """Maximum likelihood of theta >= 0 in N(-theta, 1) / 2 + N(theta, 1) / 2."""
+    if np.mean(x**2) <= 1:
+        return 0.0  # zero is the maximum
+
+    def slope_over_theta(theta: float) -> float:
+        return float(np.mean(x * np.tanh(theta * x)) / theta - 1)
+
+    return float(brentq(slope_over_theta, 1e-6, np.abs(x).max() + 1, xtol=1e-12))
+
+
+def overfitted_error(n: int, _: None, rng: Rng) -> float:
+    """Two components for one: the density."""
+    theta = symmetric_mean(rng.normal(size=n))
+    return mixture_distance((0.5 * np.ones(2), np.array([-theta, theta]), np.ones(2)), STANDARD)
+
+
+def overfitted_means_error(n: int, _: None, rng: Rng) -> float:
+    """Two components for one: the squared distance of their means from zero."""
+    return symmetric_mean(rng.normal(size=n)) ** 2
+
+
+def overfitted_asymptotic(n: int) -> tuple[float, None]:
+    """First order: theta^2 is max(0, mean of x^2 - 1), so E theta^4 = 1 / n."""
+    return 3 / (32 * np.sqrt(np.pi) * n), None
+
+
+def overfitted_means_asymptotic(n: int) -> tuple[float, None]:
+    """First order: E theta^2 = 1 / sqrt(pi n)."""
+    return 1 / np.sqrt(np.pi * n), None
+
+
 # ------------------------------------------------------------------------------------ cosine basis on [0, 1]
 TERMS = 200_000
 RATE = 2.0  # of the truncated exponential
@@ -347,6 +413,21 @@ def experiments() -> dict[str, Experiment]:
             "parametric maximum likelihood, misspecified", "none", whole, 0.0, "0", misspecified_floor,
             misspecified_error, repetitions=1000, exact_is="limit: the error of the best Gaussian",
             theory_d="0",
+        ),
+        "mixture_known": Experiment(
+            "Gaussian mixture, K known", "components differ, Fisher information not singular", whole,
+            -1.0, "-1", mixture_asymptotic, mixture_error,
+            exact_is="first order in 1/n: trace(I^-1 J) / n", theory_d="-1",
+        ),
+        "mixture_overfitted": Experiment(
+            "mixture of two normals for one", "target inside the model, Fisher information singular", whole,
+            -1.0, "-1", overfitted_asymptotic, overfitted_error, target="N(0, 1)", repetitions=1000,
+            exact_is="first order in 1/n: 3 / (32 sqrt(pi) n)", theory_d="-1",
+        ),
+        "mixture_overfitted_means": Experiment(
+            "mixture of two normals for one, its parameter", "the same", "mean squared error of the means",
+            -1 / 2, "-1/2", overfitted_means_asymptotic, overfitted_means_error, target="N(0, 1)",
+            repetitions=1000, exact_is="first order: 1 / sqrt(pi n)", theory_d="-1/2 or slower",
         ),
         "cosine_truncexp": Experiment(
             "cosine basis, slope not zero at the ends", "f smooth, coefficients fall like j^-2", unit, -3 / 4,

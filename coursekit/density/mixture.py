@@ -390,6 +390,9 @@ class GaussianMixture(_Mixture):
         A covariance matrix for each component, a diagonal one for each, or one matrix for all.
     floor : float, default=1e-3
         Least eigenvalue of a covariance matrix, with each column measured in its standard deviation.
+    alpha : float, default=0.0
+        How many rows' worth of the covariance of all data is mixed into each component's own, as a prior
+        does. EM then climbs the mean log-likelihood plus the log-prior over n.
     n_init : int, default=5
         Number of random starts; the likeliest end is kept.
     max_iter : int, default=500
@@ -410,7 +413,8 @@ class GaussianMixture(_Mixture):
     covariances_ : ndarray of shape (K, d, d), (K, d) or (d, d)
         Their covariances (full, diag, tied), in squared units of the data.
     history_ : ndarray of shape (n_iter_ + 1,)
-        Mean log-likelihood of the training data before each round and at the end, in nats per row.
+        Mean log-likelihood of the training data (with ``alpha > 0``, plus the log-prior over n up to a
+        constant) before each round and at the end, in nats per row.
     histories_ : list of ndarray
         The same for every start.
     n_iter_ : int
@@ -429,7 +433,7 @@ class GaussianMixture(_Mixture):
     Examples
     --------
     >>> X = [[-2.0], [-2.1], [-1.9], [3.0], [3.1], [2.9]]
-    >>> GaussianMixture(2, random_state=0).fit(X).means_.round(6).ravel().tolist()
+    >>> sorted(GaussianMixture(2, random_state=0).fit(X).means_.round(6).ravel().tolist())
     [-2.0, 3.0]
     """
 
@@ -439,6 +443,7 @@ class GaussianMixture(_Mixture):
         *,
         covariance_type: CovarianceType = "full",
         floor: float = 1e-3,
+        alpha: float = 0.0,
         n_init: int = 5,
         max_iter: int = 500,
         tol: float = 1e-6,
@@ -448,6 +453,7 @@ class GaussianMixture(_Mixture):
         self.n_components = n_components
         self.covariance_type = covariance_type
         self.floor = floor
+        self.alpha = alpha
         self.n_init = n_init
         self.max_iter = max_iter
         self.tol = tol
@@ -456,6 +462,7 @@ class GaussianMixture(_Mixture):
 
     _centre: Array  # of the columns, in units of the data
     _scale: Array
+    _overall: Array  # covariance of all data in EM's units: their correlation matrix, or its diagonal
 
     def _prepared(self, X: ArrayLike) -> Array:
         data = self._training_data(X, at_least=2)
@@ -465,6 +472,7 @@ class GaussianMixture(_Mixture):
             )
         if not isinstance(self.floor, Real) or not 0 < float(self.floor) < 1:
             raise ValueError(f"floor: got {self.floor!r}, expected a number between 0 and 1")
+        _number(self.alpha, "alpha")
         self._enough(len(data))
         self._centre = data.mean(axis=0)
         reach = np.abs(data - self._centre).max(axis=0)
@@ -475,7 +483,9 @@ class GaussianMixture(_Mixture):
                 "drop the column(s)"
             )
         self._scale = reach * ((data - self._centre) / reach).std(axis=0)  # no overflow on the way
-        return self._to_units(data)
+        z = self._to_units(data)
+        self._overall = np.ones(z.shape[1]) if self.covariance_type == "diag" else z.T @ z / len(z)
+        return z
 
     def _to_units(self, x: Array) -> Array:
         with np.errstate(over="ignore"):
@@ -520,15 +530,33 @@ class GaussianMixture(_Mixture):
             means[k] = share @ X
             gap = X - means[k]
             if self.covariance_type == "diag":
-                covariances[k], factors[k] = _floored(share @ gap**2, self.floor)
+                covariances[k], factors[k] = self._shrunk(share @ gap**2, count[k])
                 continue
             scatter = (gap * share[:, None]).T @ gap  # (d, d)
             pooled += count[k] / len(X) * scatter
             if self.covariance_type == "full":
-                covariances[k], factors[k] = _floored(scatter, self.floor)
+                covariances[k], factors[k] = self._shrunk(scatter, count[k])
         if self.covariance_type == "tied":
-            covariances[:], factors[:] = _floored(pooled, self.floor)
+            covariances[:], factors[:] = self._shrunk(pooled, len(X))
         return _Gaussians(count / len(X), means, covariances, factors)
+
+    def _shrunk(self, scatter: Array, count: float) -> tuple[Array, Array]:
+        """Covariance from `count` rows of its own and `alpha` rows' worth of all data, above the floor."""
+        if self.alpha > 0:
+            scatter = (count * scatter + self.alpha * self._overall) / (count + self.alpha)
+        return _floored(scatter, self.floor)
+
+    def _penalty(self, theta: _Gaussians, n: int) -> float:
+        """Log-prior over n, up to a constant: -alpha / 2 (log det C + trace C^-1 overall) for each C."""
+        if self.alpha == 0:
+            return 0.0
+        total = 0.0
+        for A in theta.factors[:1] if self.covariance_type == "tied" else theta.factors:
+            if A.ndim == 1:
+                total += 2 * np.sum(np.log(A)) - np.sum(A**2)
+            else:
+                total += 2 * np.linalg.slogdet(A)[1] - np.sum(A * (self._overall @ A))
+        return float(0.5 * self.alpha * total / n)
 
     def _publish(self) -> None:
         self.weights_ = self._theta.weights / self._theta.weights.sum()

@@ -89,6 +89,49 @@ def test_measured_slopes_are_where_theory_and_finite_samples_put_them():
     assert abs(ROWS["gaussian_misspecified"]["slope"]) < 0.02
 
 
+def test_fitted_mixtures_reach_their_first_order_error():
+    """Within five standard errors of the limit at the largest size; there second-order terms are below 3 %."""
+    for name in ("mixture_known", "mixture_overfitted", "mixture_overfitted_means"):
+        row = ROWS[name]
+        limit = row["exact_mise"][-1]
+        assert abs(row["mise"][-1] - limit) < SIGMAS * row["mise_se"][-1] + 0.03 * limit, name
+        assert abs(row["slope"] - row["theory"]) < SIGMAS * row["slope_se"] + 0.06, name
+    density, means = ROWS["mixture_overfitted"], ROWS["mixture_overfitted_means"]
+    assert density["slope"] < means["slope"] - 0.3  # the parameter is far slower than the density
+
+
+def test_distance_of_mixtures_and_the_overfitted_maximum_by_brute_force():
+    p = (np.array([0.3, 0.7]), np.array([-1.0, 2.0]), np.array([0.5, 1.5]))
+    q = (np.ones(1), np.zeros(1), np.ones(1))
+
+    def pdf(t, law):
+        return sum(w * stats.norm.pdf(t, m, s) for w, m, s in zip(*law, strict=True))
+
+    literal = integrate.quad(lambda t: (pdf(t, p) - pdf(t, q)) ** 2, -12, 14)[0]
+    assert rates.mixture_distance(p, q) == pytest.approx(literal, rel=1e-8)
+    for seed in range(6):
+        x = np.random.default_rng(seed).normal(size=100)
+        grid = np.linspace(0, 2, 20001)
+        likelihood = np.log(np.cosh(np.outer(grid, x))).mean(1) - grid**2 / 2
+        assert rates.symmetric_mean(x) == pytest.approx(grid[likelihood.argmax()], abs=2e-4)
+
+
+def test_first_order_error_of_a_mixture_by_the_delta_method():
+    """The covariance of the fitted parameters is I^-1 / n: its trace with J, from finite differences."""
+    truth = np.array([0.6, -1.0, 1.5, 0.6, 0.9])
+    x = np.linspace(-8, 9, 6801)
+
+    def pdf(t):
+        return t[0] * stats.norm.pdf(x, t[1], t[3]) + (1 - t[0]) * stats.norm.pdf(x, t[2], t[4])
+
+    steps = 1e-5 * np.eye(5)
+    gradient = np.array([(pdf(truth + e) - pdf(truth - e)) / 2e-5 for e in steps])
+    fisher = np.trapezoid(gradient[:, None] * gradient / pdf(truth), x)
+    roughness = np.trapezoid(gradient[:, None] * gradient, x)
+    expected = np.trace(np.linalg.inv(fisher) @ roughness) / 500
+    assert rates.mixture_asymptotic(500)[0] == pytest.approx(expected, rel=1e-5)
+
+
 def test_larger_samples_come_closer_to_the_asymptote():
     for name, row in ROWS.items():
         if row["far_n"]:

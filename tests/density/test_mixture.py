@@ -138,17 +138,26 @@ def test_log_density_is_that_of_the_published_parameters(kind):
     K=st.integers(1, 7),
     kind=st.sampled_from(TYPES),
     floor=st.sampled_from([1e-6, 1e-3, 0.1, 0.6]),
+    alpha=st.sampled_from([0.0, 0.0, 3.0]),
 )
-def test_em_never_decreases_the_likelihood_of_gaussians(seed, n, d, K, kind, floor):
+def test_em_never_decreases_the_likelihood_of_gaussians(seed, n, d, K, kind, floor, alpha):
     """On data without structure, with more components than they deserve, and with a floor that binds."""
     X = np.random.default_rng(seed).standard_t(2, size=(n, d))
     model = GaussianMixture(
-        K, covariance_type=kind, floor=floor, n_init=2, tol=0, max_iter=40, random_state=seed
+        K,
+        covariance_type=kind,
+        floor=floor,
+        alpha=alpha,
+        n_init=2,
+        tol=0,
+        max_iter=40,
+        random_state=seed,
     )
     model.fit(X)
     for history in model.histories_:
         check.never_decreases(history)
-    assert model.score(X) == pytest.approx(model.history_[-1], rel=1e-9, abs=1e-9)
+    if alpha == 0:
+        assert model.score(X) == pytest.approx(model.history_[-1], rel=1e-9, abs=1e-9)
     assert model.history_[-1] == max(history[-1] for history in model.histories_)
 
 
@@ -271,6 +280,29 @@ def test_a_component_collapses_onto_a_row_and_the_floor_stops_it():
         assert scores[narrow] - scores[wide] == pytest.approx(gain, abs=1e-6)
 
 
+@pytest.mark.parametrize("kind", TYPES)
+def test_alpha_adds_rows_with_the_covariance_of_all_data(kind):
+    """One round from a hard assignment, against the weighted average of two covariances."""
+    X = clumps(200, 3)
+    hard = np.eye(2)[(X[:, 0] > X[:, 0].mean()).astype(int)]
+    model = GaussianMixture(2, covariance_type=kind, floor=FREE, alpha=30)
+    data = model._prepared(X)
+    found = model._m_step(data, hard, None).covariances
+    overall = np.cov(data.T, ddof=0)
+    parts = [data[hard[:, k] == 1] for k in range(2)]
+    own = [np.cov(part.T, ddof=0) for part in parts]
+    if kind == "tied":
+        own = [sum(len(part) * c for part, c in zip(parts, own, strict=True)) / 200] * 2
+    for k, part in enumerate(parts):
+        n = 200 if kind == "tied" else len(part)
+        expected = (n * own[k] + 30 * overall) / (n + 30)
+        expected = np.diag(expected) if kind == "diag" else expected
+        np.testing.assert_allclose(found[k], expected, rtol=1e-9, atol=1e-12)
+    far = GaussianMixture(2, covariance_type=kind, alpha=1e9, random_state=0).fit(X)
+    one = far.covariances_ if kind == "tied" else far.covariances_[0]
+    np.testing.assert_allclose(one, X.var(axis=0) if kind == "diag" else np.cov(X.T, ddof=0), rtol=1e-5)
+
+
 def test_a_component_without_rows_keeps_its_shape():
     X = np.array([[-1.0], [0.0], [1.0], [40.0]])
     theta = mixture._Gaussians(
@@ -372,6 +404,7 @@ X3 = clumps(40, 3)
         ({"floor": 1.0}, X3, "floor: got 1.0"),
         ({"floor": np.nan}, X3, "floor"),
         ({"floor": "small"}, X3, "floor"),
+        ({"alpha": -1.0}, X3, "alpha"),
         ({"n_init": 0}, X3, "n_init"),
         ({"max_iter": True}, X3, "max_iter"),
         ({"tol": -1.0}, X3, "tol"),
