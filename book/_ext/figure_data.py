@@ -8,10 +8,12 @@ compare the two, so that the pages' arithmetic is the package's.
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from coursekit.data.toy import Bimodal
 from coursekit.density.discrete import Categorical
@@ -19,6 +21,7 @@ from coursekit.density.histogram import Histogram, in_sample_risk, leave_one_out
 from coursekit.density.inverse_cdf import generalized_inverse, invert_cdf
 from coursekit.density.kde import KernelDensity
 from coursekit.density.knn import KNNDensity, mass_on_window
+from coursekit.density.mixture import GaussianMixture
 
 N = 120
 # The lecture's two samples of twenty integers: value to count.
@@ -26,6 +29,7 @@ TRAIN = {3: 1, 4: 6, 5: 8, 6: 5}
 HELD_OUT = {3: 1, 4: 6, 5: 8, 6: 4, 8: 1}
 STATES = list(range(3, 9))
 CLUMPS = Path(__file__).resolve().parents[2] / "results" / "neural_cdf.json"
+ROUNDS = 40
 WINDOWS = [10.0, 100.0, 1e3, 1e4, 1e5, 1e6]
 
 
@@ -51,6 +55,24 @@ def repeat(counts: dict[int, int]) -> np.ndarray:
     return np.repeat(list(counts), list(counts.values()))[:, None].astype(float)
 
 
+def em_model(components: int, rounds: int) -> GaussianMixture:
+    """EM after some rounds, from a poor start: the sample cut into unequal pieces at its right end."""
+    x = sample()
+    piece = np.minimum((N - 1 - np.arange(N)) // 6, components - 1)  # rows of the sorted sample
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early is the point
+        start = np.eye(components)[piece]
+        return GaussianMixture(components, start=start, max_iter=rounds, tol=0, floor=1e-3).fit(x)
+
+
+def em_frame(components: int, rounds: int) -> dict[str, list[float]]:
+    """Parameters after some rounds, as they ship."""
+    model = em_model(components, rounds)
+    stds = np.sqrt(model.covariances_[:, 0, 0])
+    parts = {"weights": model.weights_, "means": model.means_[:, 0], "stds": stds}
+    return {name: part.round(9).tolist() for name, part in parts.items()}
+
+
 def script() -> str:
     """The data as a script that sets one global variable."""
     law = Bimodal()
@@ -63,6 +85,7 @@ def script() -> str:
         "heldOut": [HELD_OUT.get(state, 0) for state in STATES],
         "windows": WINDOWS,
         "clumps": clumps(),
+        "em": {K: [em_frame(K, t) for t in range(1, ROUNDS + 1)] for K in (2, 3, 5)},
     }
     return f"window.courseFigures = {json.dumps(data, separators=(',', ':'))};\n"
 
@@ -73,6 +96,7 @@ def reference(figure: str, **settings: Any) -> dict[str, Any]:
         "kde": _kde,
         "histogram": _histogram,
         "knn": _knn,
+        "mixture": _mixture,
         "inverse_cdf": _inverse_cdf,
         "what_is": _what_is,
         "neural_cdf": _neural_cdf,
@@ -99,6 +123,11 @@ def _knn(x: list[float], neighbors: int) -> dict[str, Any]:
     model = KNNDensity(neighbors).fit(sample())
     mass = [mass_on_window(model, window) for window in WINDOWS]
     return {"y": np.exp(model.log_prob(np.array(x)[:, None])), "mass": mass}
+
+
+def _mixture(x: list[float], rounds: int, components: str) -> dict[str, Any]:
+    model = em_model(int(components), int(rounds))
+    return {"y": np.exp(model.log_prob(np.array(x)[:, None])), "score": model.score(sample())}
 
 
 def _inverse_cdf(level: float, law: str) -> dict[str, Any]:

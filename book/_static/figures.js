@@ -289,6 +289,39 @@
       },
     },
 
+    mixture: {
+      plot: "Above, the components of a mixture, their sum and the true density; below, the log-likelihood by round.",
+      height: 480,
+      legend: [["ck-model", "mixture"], ["ck-other", "components"], TRUE, SAMPLE],
+      controls: [
+        { name: "rounds", label: "Rounds of EM", min: 1, max: 40, step: 1, value: 1, show: String },
+        { name: "components", label: "Components K", options: { 2: "2, as many as there are", 3: "3, one too many", 5: "5" } },
+      ],
+      draw(svg, width, { rounds, components }) {
+        const frames = data.em[components];
+        const frame = frames[rounds - 1];
+        const part = (f, j) => (x) => (f.weights[j] * normal((x - f.means[j]) / f.stds[j])) / f.stds[j];
+        const density = (f) => (x) => sum(f.weights.map((_, j) => part(f, j)(x)));
+        const x = grid(data.bounds[0], data.bounds[1], 401);
+        const y = x.map(density(frame));
+        const upper = axes(svg, panel(width, 0, 280), data.bounds, [0, 0.8], { x: "x", y: "density" });
+        upper.rug(data.sample);
+        upper.curve(x, x.map(truePdf), "ck-truth");
+        frame.weights.forEach((_, j) => upper.curve(x, x.map(part(frame, j)), "ck-other"));
+        upper.curve(x, y, "ck-model");
+        const scores = frames.map((f) => sum(data.sample.map((s) => Math.log(density(f)(s)))) / data.sample.length);
+        const low = Math.floor(scores[0] * 20) / 20;
+        const high = Math.ceil(scores[scores.length - 1] * 20) / 20;
+        const lower = axes(svg, panel(width, 280, 200), [1, 40], [low, high], { x: "round", y: "nats per row" });
+        lower.curve(range(40, (i) => i + 1), scores, "ck-model");
+        lower.dot(rounds, scores[rounds - 1], "ck-model");
+        const gain = rounds > 1 ? `, ${number(scores[rounds - 1] - scores[rounds - 2])} more than a round before` : "";
+        const means = frame.means.map((m) => number(Number(m.toFixed(2)))).join(", ");
+        const text = `Round ${rounds}: ${scores[rounds - 1].toFixed(4).replace("-", "−")} nats per row${gain}. Means ${means}.`;
+        return { text, shown: { x, y, score: scores[rounds - 1] } };
+      },
+    },
+
     inverse_cdf: {
       plot: "A distribution function, with a line from the level u across to the function and down to the quantile.",
       height: 320,

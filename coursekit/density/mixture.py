@@ -677,9 +677,10 @@ class BernoulliMixture(_Mixture):
         return self._values(x, "x")
 
     def _random_start(self, X: Array, rng: np.random.Generator) -> _Bernoullis:
-        """Each component half-way between a row and the mean of all rows."""
-        K = int(self.n_components)
-        return _Bernoullis(np.full(K, 1 / K), 0.5 * (_spread_out_rows(X, K, rng) + X.mean(axis=0)))
+        """Each component half-way between a row and the mean of all rows, smoothed as the M-step does."""
+        K, n = int(self.n_components), len(X)
+        middle = 0.5 * (_spread_out_rows(X, K, rng) + X.mean(axis=0))  # (K, d)
+        return _Bernoullis(np.full(K, 1 / K), (n * middle + self.alpha) / (n + 2 * self.alpha))
 
     def _log_joint(self, X: Array, theta: _Bernoullis) -> Array:
         log_one, log_zero = _log(theta.probabilities), _log(1 - theta.probabilities)  # (K, d)

@@ -90,7 +90,7 @@ def test_measured_slopes_are_where_theory_and_finite_samples_put_them():
 
 
 def test_fitted_mixtures_reach_their_first_order_error():
-    """Within five standard errors of the limit at the largest size; there second-order terms are below 3 %."""
+    """Five standard errors from the limit at the largest size, where second-order terms are below 3 %."""
     for name in ("mixture_known", "mixture_overfitted", "mixture_overfitted_means"):
         row = ROWS[name]
         limit = row["exact_mise"][-1]

@@ -17,6 +17,7 @@ PAGES = {
     "kde": "density/kde",
     "knn": "density/knn",
     "neural_cdf": "density/neural_cdf",
+    "mixture": "density/mixture",
 }
 # The slider of each figure, and every value of its list of choices.
 SLIDER = {
@@ -26,8 +27,13 @@ SLIDER = {
     "kde": "bandwidth",
     "knn": "neighbors",
     "neural_cdf": "weight",
+    "mixture": "rounds",
 }
-CHOICES = {"kde": ["gaussian", "epanechnikov", "box"], "inverse_cdf": ["continuous", "atoms", "flat"]}
+CHOICES = {
+    "kde": ["gaussian", "epanechnikov", "box"],
+    "inverse_cdf": ["continuous", "atoms", "flat"],
+    "mixture": ["2", "3", "5"],
+}
 # Five steps up reach the level 0.35, where the law with atoms jumps; twenty the level of the flat stretch.
 KEYS = {
     "start": [],
@@ -91,7 +97,7 @@ def test_figure_equals_the_package(name, choice, keys, open_figure):
         page.keyboard.press(key)
     drawn = shown(figure)
     settings = dict(drawn["settings"])
-    if name in {"kde", "histogram", "knn", "neural_cdf"}:
+    if name in {"kde", "histogram", "knn", "mixture", "neural_cdf"}:
         settings["x"] = drawn["x"]
     expected = figure_data.reference(name, **settings)
     for quantity, value in expected.items():
