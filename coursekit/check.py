@@ -859,3 +859,79 @@ def bounds_are_ordered(
         worst = max(worst, (mean[i] - mean[i + 1]) / slack)
     hint = "A looser bound exceeds a tighter one: average the weights before the logarithm, not after."
     return _verdict("worst order of the bounds, in standard errors", worst, 0.0, z, hint)
+
+
+def _chain(pi: ArrayLike, T: ArrayLike) -> tuple[Array, Array]:
+    """Validate a law and a transition matrix on the same states."""
+    law, matrix = np.asarray(pi, dtype=np.float64), np.asarray(T, dtype=np.float64)
+    if law.ndim != 1 or matrix.shape != (len(law), len(law)):
+        raise ValueError(f"pi, T: got shapes {law.shape} and {matrix.shape}, expected (S,) and (S, S)")
+    rows = np.abs(matrix.sum(axis=1) - 1).max()
+    if not (rows < 1e-9 and (matrix >= -1e-12).all()):
+        raise LawBroken(
+            f"T is no transition matrix: a row's sum is off by {rows:.2g} or an entry is negative. "
+            "Rows are where the chain is, columns where it goes."
+        )
+    if not (abs(law.sum() - 1) < 1e-9 and (law >= -1e-12).all()):
+        raise LawBroken(f"pi is no law: it sums to {law.sum():.6g}")
+    return law, matrix
+
+
+def is_stationary(pi: ArrayLike, T: ArrayLike, *, tolerance: float = 1e-12) -> Law:
+    r"""Check that a Markov chain keeps a law: :math:`\pi T = \pi`.
+
+    Parameters
+    ----------
+    pi : array_like of shape (S,)
+        The law.
+    T : array_like of shape (S, S)
+        Transition matrix: entry (i, j) is the probability of going from i to j.
+    tolerance : float
+        Allowed total variation between the law before and after a step.
+
+    Returns
+    -------
+    Law
+        The total variation.
+
+    Raises
+    ------
+    LawBroken
+        If the law moves, or `pi` or `T` holds no probabilities.
+    ValueError
+        If the shapes do not fit.
+    """
+    law, matrix = _chain(pi, T)
+    moved = 0.5 * np.abs(law @ matrix - law).sum()
+    hint = "Is it the law of another variable of the chain (the corrupted state), or is T transposed?"
+    return _verdict("total variation after one step", moved, 0.0, tolerance, hint)
+
+
+def detailed_balance(pi: ArrayLike, T: ArrayLike, *, tolerance: float = 1e-12) -> Law:
+    r"""Check that a chain is reversible: :math:`\pi_i T_{ij} = \pi_j T_{ji}`.
+
+    Parameters
+    ----------
+    pi : array_like of shape (S,)
+        The law.
+    T : array_like of shape (S, S)
+        Transition matrix: entry (i, j) is the probability of going from i to j.
+    tolerance : float
+        Largest allowed difference of the flow from i to j and the flow back.
+
+    Returns
+    -------
+    Law
+        The largest difference.
+
+    Raises
+    ------
+    LawBroken
+        If a flow is not balanced, or `pi` or `T` holds no probabilities.
+    ValueError
+        If the shapes do not fit.
+    """
+    law, matrix = _chain(pi, T)
+    flow = law[:, None] * matrix
+    hint = "Balance is more than stationarity: is the same kernel used there and back, with Bayes between?"
+    return _verdict("largest flow without its return", np.abs(flow - flow.T).max(), 0.0, tolerance, hint)

@@ -335,3 +335,35 @@ def test_a_law_prints_as_one_line():
     text = str(check.matches(1.0, 1.0, name="demo"))
     assert text.startswith("holds: demo")
     assert "\n" not in text
+
+
+def _birth_and_death(n=6, seed=0):
+    """A reversible chain with its law, from positive weights on the links of a line."""
+    rng = np.random.default_rng(seed)
+    flow = np.diag(rng.random(n)) + np.diag(w := rng.random(n - 1), 1) + np.diag(w, -1)
+    return flow.sum(axis=1) / flow.sum(), flow / flow.sum(axis=1, keepdims=True)
+
+
+def test_a_reversible_chain_passes_both_laws_of_chains():
+    pi, T = _birth_and_death()
+    assert check.is_stationary(pi, T).value < 1e-15
+    assert check.detailed_balance(pi, T).value < 1e-15
+
+
+def test_a_rotation_keeps_the_uniform_law_and_is_not_reversible():
+    T = np.roll(np.eye(5), 1, axis=1)
+    check.is_stationary(np.full(5, 0.2), T)
+    with pytest.raises(check.LawBroken, match="return"):
+        check.detailed_balance(np.full(5, 0.2), T)
+
+
+def test_the_laws_of_chains_can_fail():
+    pi, T = _birth_and_death()
+    with pytest.raises(check.LawBroken, match="another variable"):
+        check.is_stationary(np.full(6, 1 / 6), T)
+    with pytest.raises(check.LawBroken, match="no transition matrix"):
+        check.is_stationary(pi, T.T)
+    with pytest.raises(check.LawBroken, match="no law"):
+        check.detailed_balance(2 * pi, T)
+    with pytest.raises(ValueError, match="shapes"):
+        check.detailed_balance(pi[:-1], T)

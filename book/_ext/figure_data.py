@@ -30,6 +30,7 @@ HELD_OUT = {3: 1, 4: 6, 5: 8, 6: 4, 8: 1}
 STATES = list(range(3, 9))
 CLUMPS = Path(__file__).resolve().parents[2] / "results" / "neural_cdf.json"
 ROUNDS = 40
+CHAINS = Path(__file__).resolve().parents[2] / "results" / "denoising.json"
 WINDOWS = [10.0, 100.0, 1e3, 1e4, 1e5, 1e6]
 
 
@@ -73,6 +74,12 @@ def em_frame(components: int, rounds: int) -> dict[str, list[float]]:
     return {name: part.round(9).tolist() for name, part in parts.items()}
 
 
+def chains() -> dict[str, list[str]]:
+    """Recorded denoising chains of seed 0: X_0, corrupted X_0, X_1, ...; sixteen hex digits an image."""
+    rows = json.loads(CHAINS.read_text())["rows"]
+    return {f"{r['mode']}-{r['level']:g}": r["frames"] for r in rows.values() if "frames" in r}
+
+
 def script() -> str:
     """The data as a script that sets one global variable."""
     law = Bimodal()
@@ -86,6 +93,7 @@ def script() -> str:
         "windows": WINDOWS,
         "clumps": clumps(),
         "em": {K: [em_frame(K, t) for t in range(1, ROUNDS + 1)] for K in (2, 3, 5)},
+        "chains": chains(),
     }
     return f"window.courseFigures = {json.dumps(data, separators=(',', ':'))};\n"
 
@@ -100,6 +108,7 @@ def reference(figure: str, **settings: Any) -> dict[str, Any]:
         "inverse_cdf": _inverse_cdf,
         "what_is": _what_is,
         "neural_cdf": _neural_cdf,
+        "denoising": _denoising,
     }[figure](**settings)
 
 
@@ -162,3 +171,15 @@ def _neural_cdf(x: list[float], weight: int) -> dict[str, Any]:
     rows = torch.tensor(x, dtype=torch.float64)[:, None]
     density = model.density(rows).detach().numpy()
     return {"y": model.cdf(rows).detach().numpy(), "density": density, "negative": np.mean(density < 0)}
+
+
+def _denoising(step: int, chain: str) -> dict[str, Any]:
+    images = [np.unpackbits(np.frombuffer(bytes.fromhex(image), np.uint8)) for image in chains()[chain]]
+    clean, corrupted, repaired = images[2 * int(step) : 2 * int(step) + 3]
+    return {
+        "clean": clean,
+        "corrupted": corrupted,
+        "repaired": repaired,
+        "changed": int((clean != corrupted).sum()),
+        "moved": int((clean != repaired).sum()),
+    }

@@ -197,6 +197,9 @@
   /* Two plots on top of each other share one drawing. */
   const panel = (width, row, height) => ({ left: 46, right: width - 12, top: row + 14, bottom: row + height - 42 });
 
+  // Sixteen hexadecimal digits as 64 bits, first pixel first.
+  const bits = (hex) => [...hex].flatMap((digit) => range(4, (i) => (parseInt(digit, 16) >> (3 - i)) & 1));
+
   // --- the figures ------------------------------------------------------------------------------------
 
   const TRUE = ["ck-truth", "true density"];
@@ -367,6 +370,46 @@
           `α = ${alpha.toFixed(1)}: P(7) = ${number(probabilities[4])}, P(8) = ${number(probabilities[5])}; ` +
           `log-loss on the second sample ${Number.isFinite(loss) ? number(loss) + " nats" : "infinite, because it holds an 8"}.`;
         return { text, shown: { x: data.states, y: probabilities, logLoss: loss } };
+      },
+    },
+
+    denoising: {
+      plot: "Three images of eight by eight pixels: a state of the chain, its corrupted version, and the next state. Changed pixels have a frame.",
+      height: 250,
+      legend: [["ck-ink", "ink"], ["ck-other", "changed since the image on its left"]],
+      controls: [
+        { name: "step", label: "Step t", min: 0, max: 39, step: 1, value: 0, show: String },
+        {
+          name: "chain",
+          label: "Training",
+          options: {
+            "plain-0.02": "plain, q = 0.02",
+            "walkback-0.02": "walkback, q = 0.02",
+            "plain-0.25": "plain, q = 0.25",
+            "walkback-0.25": "walkback, q = 0.25",
+          },
+        },
+      ],
+      draw(svg, width, { step, chain }) {
+        const [clean, corrupted, repaired] = [0, 1, 2].map((i) => bits(data.chains[chain][2 * step + i]));
+        const side = Math.min((width - 48) / 3, 200);
+        const names = ["X at t, reported", "corrupted", "X at t + 1, reported"];
+        [clean, corrupted, repaired].forEach((image, i) => {
+          const left = (width - 3 * side - 32) / 2 + i * (side + 16);
+          const cell = side / 8;
+          const before = [clean, clean, corrupted][i];
+          add(svg, "rect", { class: "ck-paper", x: left, y: 28, width: side, height: side });
+          const place = (j, inset) => ({ x: left + (j % 8) * cell + inset, y: 28 + Math.floor(j / 8) * cell + inset, width: cell - 2 * inset, height: cell - 2 * inset });
+          image.forEach((bit, j) => bit && add(svg, "rect", { class: "ck-ink", ...place(j, 0) }));
+          image.forEach((bit, j) => bit !== before[j] && add(svg, "rect", { class: "ck-other", ...place(j, 1.5) }));
+          const label = add(svg, "g", { class: "ck-axis" });
+          add(label, "text", { x: left + side / 2, y: 18, "text-anchor": "middle" }, width < 480 ? ["X", "corrupted", "next X"][i] : names[i]);
+        });
+        const differ = (a, b) => sum(a.map((bit, j) => Number(bit !== b[j])));
+        const changed = differ(clean, corrupted);
+        const moved = differ(clean, repaired);
+        const text = `Step ${step}: the corruption changed ${changed} of 64 pixels; after the repair ${moved} differ from the state before.`;
+        return { text, shown: { clean, corrupted, repaired, changed, moved } };
       },
     },
   };

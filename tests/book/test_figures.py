@@ -18,6 +18,7 @@ PAGES = {
     "knn": "density/knn",
     "neural_cdf": "density/neural_cdf",
     "mixture": "density/mixture",
+    "denoising": "autoencoders/denoising",
 }
 # The slider of each figure, and every value of its list of choices.
 SLIDER = {
@@ -28,11 +29,13 @@ SLIDER = {
     "knn": "neighbors",
     "neural_cdf": "weight",
     "mixture": "rounds",
+    "denoising": "step",
 }
 CHOICES = {
     "kde": ["gaussian", "epanechnikov", "box"],
     "inverse_cdf": ["continuous", "atoms", "flat"],
     "mixture": ["2", "3", "5"],
+    "denoising": ["plain-0.02", "walkback-0.02", "plain-0.25", "walkback-0.25"],
 }
 # Five steps up reach the level 0.35, where the law with atoms jumps; twenty the level of the flat stretch.
 KEYS = {
@@ -81,7 +84,7 @@ def test_every_figure_of_the_chapters_is_tested():
 
 
 @pytest.mark.parametrize("keys", KEYS.values(), ids=KEYS)
-@pytest.mark.parametrize("choice", range(3))
+@pytest.mark.parametrize("choice", range(4))
 @pytest.mark.parametrize("name", PAGES)
 def test_figure_equals_the_package(name, choice, keys, open_figure):
     choices = CHOICES.get(name, [None])
