@@ -338,8 +338,7 @@ def perturbation_bound(pi: ArrayLike, T: ArrayLike, T_learned: ArrayLike) -> flo
 
 
 def walkback_weights(p: float, max_steps: int) -> Array:
-    """Law of the number of corruptions in a walk that goes on with probability `p` after each, up to a
-    maximum.
+    """Law of the number of corruptions in a walk that goes on with probability `p` after each.
 
     Parameters
     ----------
