@@ -496,6 +496,62 @@ def one_log_det_per_sample(bijection: Any, x: Any) -> Law:
     return _verdict("largest change of a log-det with its batch", gap, 0.0, 1e-5, hint)
 
 
+def is_causal(
+    net: Callable[[Any], Any], x: Any, order: Sequence[int] | None = None, *, tolerance: float = 1e-12
+) -> Law:
+    r"""Check that every output sees only the inputs before its own column.
+
+    That is, :math:`\partial f_i / \partial x_j = 0` for every j that is i or comes after i in the order.
+    The derivatives are taken by autograd, so every path through the network counts, whatever the masks say.
+
+    Parameters
+    ----------
+    net : callable
+        Maps a tensor (n, d) to a tensor (n, d), or (n, d, k) with k numbers for each column; rows do not mix.
+    x : Tensor of shape (n, d)
+        Where to differentiate. Take several random rows: where a unit is switched off, a leak does not show.
+    order : sequence of int, optional
+        The columns, first to last; as they stand when left out.
+    tolerance : float
+        Largest allowed derivative.
+
+    Returns
+    -------
+    Law
+        The largest forbidden derivative.
+
+    Raises
+    ------
+    LawBroken
+        If an output sees its own input or a later one.
+    ValueError
+        If `order` is no permutation of the columns.
+
+    References
+    ----------
+    Germain, Gregor, Murray and Larochelle (2015), MADE. arXiv:1502.03509.
+    """
+    import torch
+
+    x = x.detach()
+    d = x.shape[1]
+    order = list(range(d)) if order is None else [int(i) for i in order]
+    if sorted(order) != list(range(d)):
+        raise ValueError(f"order: got {order}, expected a permutation of the {d} columns")
+    out = net(x)
+    if out.ndim not in (2, 3) or out.shape[:2] != x.shape:
+        shapes = f"{tuple(out.shape)} for {tuple(x.shape)}"
+        raise LawBroken(f"the net returned shape {shapes}, expected (n, d) or (n, d, k)")
+    slopes = torch.autograd.functional.jacobian(lambda rows: net(rows).sum(dim=0), x)  # (d, [k,] n, d)
+    seen = _numpy(slopes.abs().reshape(d, -1, d).amax(dim=1))  # [output, input]
+    forbidden = np.triu(seen[np.ix_(order, order)])  # by place in the order
+    i, j = np.unravel_index(np.argmax(np.nan_to_num(forbidden, nan=np.inf)), forbidden.shape)
+    hint = f"Column {order[i]} sees column {order[j]}, {'itself' if i == j else 'which comes later'}. "
+    hint += "The last mask must be strict (place > degree); the masks before it are not (>=)."
+    name = "largest derivative by a column's own or a later value"
+    return _verdict(name, forbidden[i, j], 0.0, tolerance, hint)
+
+
 def is_equivariant(
     make: Callable[[], Any],
     X: ArrayLike,

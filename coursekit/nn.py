@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from coursekit.base import Likelihood
 
-__all__ = ["Flow", "check_rows", "mlp", "rq_spline"]
+__all__ = ["Flow", "MaskedLinear", "check_rows", "mlp", "rq_spline"]
 
 
 def check_rows(x: object, dim: int, *, like: Tensor | None = None, name: str = "x") -> Tensor:
@@ -109,6 +109,56 @@ def mlp(
     for a, b in itertools.pairwise(widths):
         layers += [nn.Linear(a, b), activation()]
     return nn.Sequential(*layers[:-1])
+
+
+class MaskedLinear(nn.Linear):
+    """A linear layer that lets some inputs reach some outputs only: ``x @ (mask * weight).T + bias``.
+
+    Parameters
+    ----------
+    mask : Tensor of shape (dim_out, dim_in)
+        True, or 1, where output i may see input j.
+    bias : bool
+        Whether to add a bias.
+
+    Raises
+    ------
+    ValueError
+        If `mask` is no matrix.
+
+    References
+    ----------
+    Germain, Gregor, Murray and Larochelle (2015), MADE. arXiv:1502.03509, equation 8.
+
+    Examples
+    --------
+    >>> layer = MaskedLinear(torch.tensor([[True, False], [True, True]]))
+    >>> bool(layer(torch.tensor([[0.0, 5.0]]))[0, 0] == layer.bias[0])
+    True
+    """
+
+    mask: Tensor
+
+    def __init__(self, mask: Tensor, *, bias: bool = True) -> None:
+        if mask.ndim != 2:
+            raise ValueError(f"mask: got shape {tuple(mask.shape)}, expected (dim_out, dim_in)")
+        super().__init__(mask.shape[1], mask.shape[0], bias=bias)
+        self.register_buffer("mask", mask.bool())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the masked weights.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, dim_in)
+            Inputs.
+
+        Returns
+        -------
+        Tensor of shape (n, dim_out)
+            Outputs.
+        """
+        return functional.linear(x, self.weight * self.mask, self.bias)
 
 
 class Flow(nn.Module):

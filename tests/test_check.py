@@ -367,3 +367,20 @@ def test_the_laws_of_chains_can_fail():
         check.detailed_balance(2 * pi, T)
     with pytest.raises(ValueError, match="shapes"):
         check.detailed_balance(pi[:-1], T)
+
+
+def test_causality_is_judged_by_gradients():
+    """Running sums of the earlier columns are causal in their order, and in no other."""
+    matrix = torch.ones(4, 4, dtype=torch.float64).tril(-1)
+    x = torch.tensor(np.random.default_rng(0).standard_normal((3, 4)))
+    assert check.is_causal(lambda rows: torch.tanh(rows @ matrix.T), x).value == 0
+    shuffled = [2, 0, 3, 1]
+    place = torch.tensor(shuffled).argsort()
+    mixed = matrix[place][:, place]
+    check.is_causal(lambda rows: torch.stack([rows @ mixed.T, rows**0 @ mixed.T], dim=2), x, shuffled)
+    with pytest.raises(LawBroken, match="later"):
+        check.is_causal(lambda rows: rows @ mixed.T, x)
+    with pytest.raises(LawBroken, match="itself"):
+        check.is_causal(lambda rows: torch.tanh(rows), x)
+    with pytest.raises(LawBroken, match=r"\(n, d\) or \(n, d, k\)"):
+        check.is_causal(lambda rows: rows[:, :2], x)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from coursekit.nn import Flow, check_rows, mlp, rq_spline
+from coursekit.nn import Flow, MaskedLinear, check_rows, mlp, rq_spline
 
 
 def test_an_mlp_is_the_composition_of_its_layers():
@@ -158,3 +158,17 @@ def test_bad_flows_are_refused():
         Flow(2, [Affine(1.0, 0.0)]).log_prob(torch.zeros(2, 2, dtype=torch.float64))
     with pytest.raises(ValueError, match="z: row 0 holds NaN"):
         Flow(1, [Affine(1.0, 0.0)]).inverse(torch.tensor([[torch.nan]]))
+
+
+def test_a_masked_layer_is_the_product_with_the_masked_matrix_and_its_gradient_is_masked_too():
+    mask = torch.tensor([[True, False, True], [False, False, True]])
+    layer = MaskedLinear(mask).double()
+    x = torch.tensor(np.random.default_rng(0).standard_normal((5, 3)))
+    by_hand = x.numpy() @ (mask.numpy() * layer.weight.detach().numpy()).T + layer.bias.detach().numpy()
+    np.testing.assert_allclose(layer(x).detach().numpy(), by_hand, atol=1e-14)
+    layer(x).square().sum().backward()
+    assert torch.equal(layer.weight.grad != 0, mask)
+    assert "mask" in layer.state_dict()
+    assert MaskedLinear(mask, bias=False).bias is None
+    with pytest.raises(ValueError, match=r"mask: got shape \(3,\), expected \(dim_out, dim_in\)"):
+        MaskedLinear(torch.ones(3))

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import json
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 
+from coursekit.data.images import digits
 from coursekit.data.toy import Bimodal
-from coursekit.density.discrete import Categorical
+from coursekit.density.discrete import Categorical, LogisticAutoregression
 from coursekit.density.histogram import Histogram, in_sample_risk, leave_one_out_risk
 from coursekit.density.inverse_cdf import generalized_inverse, invert_cdf
 from coursekit.density.kde import KernelDensity
@@ -80,6 +83,20 @@ def chains() -> dict[str, list[str]]:
     return {f"{r['mode']}-{r['level']:g}": r["frames"] for r in rows.values() if "frames" in r}
 
 
+@cache
+def digit_chain() -> tuple[LogisticAutoregression, np.ndarray]:
+    """A logistic autoregression of the thresholded digits, rounded as it ships, and coins for six draws."""
+    model = LogisticAutoregression().fit(digits("thresholded").train.X)
+    model.intercepts_, model.weights_ = model.intercepts_.round(3), model.weights_.round(3)
+    return model, np.random.default_rng(11).random((6, 64)).round(4)
+
+
+def _digit_chain_data() -> dict[str, Any]:
+    model, coins = digit_chain()
+    rows = [row[:i].tolist() for i, row in enumerate(model.weights_)]  # the bits before i only
+    return {"intercepts": model.intercepts_.tolist(), "weights": rows, "coins": coins.tolist()}
+
+
 def script() -> str:
     """The data as a script that sets one global variable."""
     law = Bimodal()
@@ -94,6 +111,7 @@ def script() -> str:
         "clumps": clumps(),
         "em": {K: [em_frame(K, t) for t in range(1, ROUNDS + 1)] for K in (2, 3, 5)},
         "chains": chains(),
+        "digitChain": _digit_chain_data(),
     }
     return f"window.courseFigures = {json.dumps(data, separators=(',', ':'))};\n"
 
@@ -109,6 +127,7 @@ def reference(figure: str, **settings: Any) -> dict[str, Any]:
         "what_is": _what_is,
         "neural_cdf": _neural_cdf,
         "denoising": _denoising,
+        "autoregressive": _autoregressive,
     }[figure](**settings)
 
 
@@ -183,3 +202,13 @@ def _denoising(step: int, chain: str) -> dict[str, Any]:
         "changed": int((clean != corrupted).sum()),
         "moved": int((clean != repaired).sum()),
     }
+
+
+def _autoregressive(pixels: int, draw: str) -> dict[str, Any]:
+    model, coins = digit_chain()
+    x, chances = np.zeros(64), np.zeros(64)
+    for i, coin in enumerate(coins[int(draw)]):
+        chances[i] = expit(model.intercepts_[i] + model.weights_[i] @ x)
+        x[i] = coin < chances[i]
+    surprise = -np.log(np.where(x == 1, chances, 1 - chances))[:pixels]
+    return {"bits": x[:pixels], "y": chances[:pixels], "surprise": surprise.sum()}

@@ -135,6 +135,19 @@
     return { H, h: H * (1 - H) * slope[0] };
   }
 
+  // One draw of the logistic autoregression: bit i is one where its coin falls below its chance given the bits before.
+  function drawDigit(draw) {
+    const { intercepts, weights, coins } = data.digitChain;
+    const bits = [];
+    const chances = [];
+    intercepts.forEach((intercept, i) => {
+      const logit = intercept + sum(weights[i].map((w, j) => w * bits[j]));
+      chances.push(1 / (1 + Math.exp(-logit)));
+      bits.push(coins[draw][i] < chances[i] ? 1 : 0);
+    });
+    return { bits, chances };
+  }
+
   // --- drawing ----------------------------------------------------------------------------------------
 
   function add(parent, name, attributes, text) {
@@ -410,6 +423,36 @@
         const moved = differ(clean, repaired);
         const text = `Step ${step}: the corruption changed ${changed} of 64 pixels; after the repair ${moved} differ from the state before.`;
         return { text, shown: { clean, corrupted, repaired, changed, moved } };
+      },
+    },
+
+    autoregressive: {
+      plot: "Above, an image of 8 by 8 pixels, filled in row by row; below, the chance of ink for each pixel so far.",
+      height: 500,
+      legend: [["ck-other", "ink"], ["ck-bar", "chance of ink, given the pixels before"]],
+      controls: [
+        { name: "pixels", label: "Pixels drawn", min: 1, max: 64, step: 1, value: 28, show: String },
+        { name: "draw", label: "Draw", options: { 0: "first", 1: "second", 2: "third", 3: "fourth", 4: "fifth", 5: "sixth" } },
+      ],
+      draw(svg, width, { pixels, draw }) {
+        const { bits, chances } = drawDigit(draw);
+        const side = 30;
+        const left = (width - 8 * side) / 2;
+        range(64, (i) => {
+          const kind = i >= pixels ? "ck-pixel" : bits[i] ? "ck-pixel ck-ink" : "ck-pixel ck-paper";
+          const last = i === pixels - 1 ? " ck-current" : "";
+          const place = { x: left + (i % 8) * side, y: 8 + Math.floor(i / 8) * side, width: side - 2, height: side - 2 };
+          add(svg, "rect", { class: kind + last, ...place });
+        });
+        const plot = axes(svg, panel(width, 260, 240), [0, 65], [0, 1], { x: "pixel, row by row", y: "chance of ink" });
+        const surprises = range(pixels, (i) => -Math.log(bits[i] ? chances[i] : 1 - chances[i]));
+        surprises.forEach((_, i) => plot.bar(i + 0.6, i + 1.4, chances[i], bits[i] ? "ck-other" : "ck-bar"));
+        const surprise = sum(surprises);
+        const last = chances[pixels - 1];
+        const text =
+          `Pixel ${pixels}: chance of ink ${number(last)}, drawn ${bits[pixels - 1] ? "ink" : "paper"}. ` +
+          `Surprise so far ${number(surprise)} nats.`;
+        return { text, shown: { bits: bits.slice(0, pixels), y: chances.slice(0, pixels), surprise } };
       },
     },
   };

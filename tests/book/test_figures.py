@@ -19,6 +19,7 @@ PAGES = {
     "neural_cdf": "density/neural_cdf",
     "mixture": "density/mixture",
     "denoising": "autoencoders/denoising",
+    "autoregressive": "flows/autoregressive",
 }
 # The slider of each figure, and every value of its list of choices.
 SLIDER = {
@@ -30,12 +31,14 @@ SLIDER = {
     "neural_cdf": "weight",
     "mixture": "rounds",
     "denoising": "step",
+    "autoregressive": "pixels",
 }
 CHOICES = {
     "kde": ["gaussian", "epanechnikov", "box"],
     "inverse_cdf": ["continuous", "atoms", "flat"],
     "mixture": ["2", "3", "5"],
     "denoising": ["plain-0.02", "walkback-0.02", "plain-0.25", "walkback-0.25"],
+    "autoregressive": ["0", "1", "5"],
 }
 # Five steps up reach the level 0.35, where the law with atoms jumps; twenty the level of the flat stretch.
 KEYS = {
