@@ -38,9 +38,10 @@ from coursekit.grading.sandbox import Limits
 from coursekit.grading.session import Session, listening
 from coursekit.grading.trusted import Conclusion
 
-_ANSWER_S = 10.0  # seconds for a kernel to come to the door, or back to rest
+_ANSWER_S = 5.0  # seconds for a kernel to come to the door, or back to rest
 _WAITING = 100  # messages of a kernel that wait for the grader
 _FLOOD = 32  # how many times what is kept a notebook may send
+_LINES, _LINE = 40, 4000  # of a traceback that is kept: its last lines, and of each the beginning
 _CELLS = {"code": new_code_cell, "markdown": new_markdown_cell, "raw": new_raw_cell}
 
 
@@ -371,10 +372,22 @@ class SplitExecute(Execute):
             if kind == "clear_output":
                 outputs.clear()
             elif self._room > 0 and (output := clean_output(kind, content)) is not None:
-                _append(outputs, output)
-                self._room -= len(str(output))
-                if self._room <= 0:
-                    outputs.append(_error("OutputTooLong", "the rest of the output was dropped"))
+                self._keep(outputs, output)
+
+    def _keep(self, outputs: list[NotebookNode], output: NotebookNode) -> None:
+        """Add an output, up to a total size; what one stream says in many pieces becomes one."""
+        room, self._room = self._room, self._room - len(str(output))
+        last = outputs[-1] if outputs else None
+        if output.output_type == "stream":
+            output.text = output.text[:room]
+            if last is not None and last.get("name") == output.name:
+                last.text += output.text
+            else:
+                outputs.append(output)
+        elif self._room > 0 or output.output_type == "error":
+            outputs.append(output)
+        if self._room <= 0:
+            outputs.append(_error("OutputTooLong", "the rest of the output was dropped"))
 
     async def _reply(self, request: str, seconds: float, other: asyncio.Future[str] | None = None) -> bool:
         """Wait for a reply, while the kernel lives and says nothing in `other` that ends the wait."""
@@ -433,13 +446,17 @@ class SplitExecute(Execute):
         if self._lost:
             return Conclusion(name, 0.0, points, reason=f"the kernel was lost: {self._lost}")
         conclusion = self._tests.grade(name, cell.source, points, connection)
-        if not self._back(served):
+        if not run_sync(self._comes_back)(served):
             self._lose("it did not come back from the tests")
         return conclusion
 
-    def _back(self, request: str) -> bool:
+    async def _comes_back(self, request: str) -> bool:
+        """Whether the kernel is done with the tests; a function that hangs is interrupted."""
         try:
-            return bool(run_sync(self._reply)(request, _ANSWER_S))
+            if await self._reply(request, 1.0):
+                return True
+            await self.km.interrupt_kernel()
+            return await self._reply(request, _ANSWER_S)
         except Exception:
             return False
 
@@ -484,15 +501,6 @@ def _error(name: str, text: str) -> NotebookNode:
     return new_output("error", ename=name, evalue=text, traceback=[f"{name}: {text}"])
 
 
-def _append(outputs: list[NotebookNode], output: NotebookNode) -> None:
-    """Add an output; what one stream says in many pieces becomes one."""
-    last = outputs[-1] if outputs else None
-    if output.output_type == "stream" and last is not None and last.get("name") == output.name:
-        last.text += output.text
-    else:
-        outputs.append(output)
-
-
 def _text(value: Any) -> str:
     """Any text that a file can hold; half a surrogate pair cannot be written."""
     return str(value).encode("utf-8", "replace").decode() if isinstance(value, str) else ""
@@ -520,10 +528,9 @@ def clean_output(kind: str, content: Any) -> NotebookNode | None:
         return new_output("stream", name=name, text=_text(content.get("text")))
     if kind == "error":
         lines = content.get("traceback")
-        lines = [_text(line) for line in lines] if isinstance(lines, list) else []
-        return new_output(
-            "error", ename=_text(content.get("ename")), evalue=_text(content.get("evalue")), traceback=lines
-        )
+        lines = [_text(line)[:_LINE] for line in lines[-_LINES:]] if isinstance(lines, list) else []
+        name, text = (_text(content.get(key))[:_LINE] for key in ("ename", "evalue"))
+        return new_output("error", ename=name, evalue=text, traceback=lines)
     if kind not in ("display_data", "execute_result"):
         return None
     data, about = content.get("data"), content.get("metadata")

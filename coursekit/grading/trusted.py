@@ -275,6 +275,8 @@ def _explain(error: BaseException, source: str, cell: str) -> dict[str, Any]:
         reason = "this task is not done yet"
     elif hidden:
         reason = f"a hidden test failed: {name}" if name else "a hidden test failed"
+    elif isinstance(error, AssertionError) and not str(error) and at:
+        reason = f"this check failed: {lines[line - 1].strip()}"[:_LONGEST]
     else:
         reason = _one_line(error)
     return {"reason": reason, "failed_property": name, "hidden": hidden}
