@@ -412,7 +412,12 @@ class _Run:
         if not intake.storable(submission.student):
             return True
         published = self.root / "autograded" / submission.student / self.lab / "grades.json"
-        return submission.student in in_book and published.exists()
+        if submission.student not in in_book:
+            return False
+        try:
+            return json.loads(published.read_text()).get("digest") == submission.digest
+        except (OSError, ValueError):  # gone, or cut short when the power went
+            return False
 
     # --- during ---------------------------------------------------------------------------
 
@@ -711,6 +716,9 @@ class _Dask(AbstractContextManager["_Dask"]):
             "distributed.scheduler.allowed-failures": 0,
             "distributed.worker.memory.terminate": False,
             "distributed.worker.memory.pause": False,
+            "distributed.scheduler.http.routes": [],  # no web pages about the run
+            "distributed.worker.http.routes": [],
+            "distributed.nanny.http.routes": [],
             "distributed.comm.timeouts.connect": f"{_WORKERS_START_S}s",
         }
         stack.enter_context(dask.config.set(settings))
@@ -721,6 +729,7 @@ class _Dask(AbstractContextManager["_Dask"]):
                 threads_per_worker=1,
                 memory_limit=0,
                 dashboard_address=None,
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                 protocol="tls",
                 security=security,
                 local_directory=str(self._scratch),
