@@ -170,6 +170,8 @@ def _decode_array(content: Any) -> np.ndarray:
             raise ValueError("an array of an unknown kind")
         if len(raw) != math.prod(shape) * dtype.itemsize:
             raise ValueError("an array whose bytes do not fill its shape")
+        if dtype.kind == "b" and raw.strip(b"\0\1"):
+            raise ValueError("an array of booleans that are neither true nor false")
         return np.frombuffer(raw, dtype).reshape(shape).copy()
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"tree: this is not an encoded array ({error})") from None

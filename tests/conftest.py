@@ -16,13 +16,19 @@ def pytest_configure(config):
     """Register the marker that names a system tool."""
     text = "needs(tool): needs a system tool, and is left out where it is missing"
     config.addinivalue_line("markers", text)
+    text = "container: needs docker or podman, named by COURSEKIT_TEST_ENGINE; deselected without"
+    config.addinivalue_line("markers", text)
 
 
 def pytest_collection_modifyitems(config, items):
-    """Deselect scikit-learn's check of an array API that our estimators do not claim."""
-    claimed = [item for item in items if "check_array_api_input" not in item.name]
-    config.hook.pytest_deselected(items=[item for item in items if "check_array_api_input" in item.name])
-    items[:] = claimed
+    """Deselect scikit-learn's check of an array API that nobody claims, and containers nobody asked for."""
+    engine = os.environ.get("COURSEKIT_TEST_ENGINE")
+
+    def unwanted(item):
+        return "check_array_api_input" in item.name or (not engine and item.get_closest_marker("container"))
+
+    config.hook.pytest_deselected(items=[item for item in items if unwanted(item)])
+    items[:] = [item for item in items if not unwanted(item)]
 
 
 def pytest_runtest_setup(item):

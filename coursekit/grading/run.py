@@ -467,9 +467,12 @@ class _Run:
             entries.append(entry)
             if not intake.storable(submission.student):
                 continue
+            if entry["status"] != "failed":
+                try:
+                    self._publish(submission, result, entry)
+                except OSError as error:  # one submission's files stop nobody else's
+                    entry.update(status="failed", reason=f"its files cannot be written: {error}", score=0.0)
             failed = entry["status"] == "failed"
-            if not failed:
-                self._publish(submission, result, entry)
             rows.append(
                 {
                     "student": submission.student,
@@ -535,8 +538,13 @@ class _Run:
             **{name: entry[name] for name in ("status", "reason", "score", "seconds", "digest")},
             "run": self.ledger.folder.name,
         }
-        everything = {**notices, **submission.files, **self.data, **books}
-        everything["grades.json"] = (json.dumps(record, indent=1) + "\n").encode()
+        ours = {
+            **notices,
+            **self.data,
+            **books,
+            "grades.json": (json.dumps(record, indent=1) + "\n").encode(),
+        }
+        everything = {**_beside(submission.files, ours), **ours}
         mode = int(str(self.config.get("Autograde", {}).get("permissions", 444)), 8)
         for name, content in everything.items():
             path = new / name
@@ -562,6 +570,17 @@ class _Run:
             summary.lost[student] = reason
         if submission.notes:
             summary.notes[student] = list(submission.notes)
+
+
+def _beside(files: Mapping[str, bytes], ours: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Leave out files that would stand where ours do: a folder with the name of one, or one for a folder."""
+    taken = [f"{name}/" for name in ours]
+
+    def free(name: str) -> bool:
+        inside = f"{name}/".startswith(("timestamp.txt/", *taken)) and name != "timestamp.txt"
+        return not inside and not any(own.startswith(f"{name}/") for own in taken)
+
+    return {name: content for name, content in files.items() if free(name)}
 
 
 def _failure(student: str, reason: str) -> Result:

@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,7 +148,8 @@ def environment() -> dict[str, str]:
         Names and values.
     """
     return {
-        "PATH": f"{sys.prefix}/bin:/usr/bin:/bin",
+        "PATH": f"{Path(interpreter()).parent}:/usr/bin:/bin",
+        "PYTHONPATH": str(_package().parent),  # the course that grades, wherever another one is installed
         "HOME": "/tmp",
         "LANG": "C.UTF-8",
         "MPLCONFIGDIR": "/tmp/matplotlib",
@@ -173,11 +175,27 @@ def interpreter_paths() -> tuple[Path, ...]:
     tuple of Path
         The environment, the Python behind it, and the package (not the repository around it).
     """
+    base = Path(sys.base_prefix)  # the environment's links may lead there by another name
+    wanted = list(dict.fromkeys([Path(sys.prefix).resolve(), base, base.resolve(), _package()]))
+    return tuple(p for p in wanted if not p.is_relative_to("/usr") and not _inside(p, wanted))
+
+
+def interpreter() -> str:
+    """Find the interpreter by a path that holds in the box: the environment may be a link to another.
+
+    Returns
+    -------
+    str
+        Its path; what it links to is among `interpreter_paths`.
+    """
+    here = Path(sys.executable)
+    return str(here.parent.resolve() / here.name)
+
+
+def _package() -> Path:
     import coursekit
 
-    wanted = [Path(sys.prefix), Path(sys.base_prefix), Path(coursekit.__file__).parent]
-    wanted = [path.resolve() for path in wanted]
-    return tuple(p for p in wanted if not p.is_relative_to("/usr") and not _inside(p, wanted))
+    return Path(coursekit.__file__).resolve().parent
 
 
 def visible_paths() -> tuple[Path, ...]:
@@ -199,6 +217,7 @@ class Backend(Protocol):
     """A way to build a box."""
 
     name: str
+    variables: tuple[str, ...]  # of the grader's environment, which the command itself needs
 
     def command(self, argv: Sequence[str], box: Box) -> list[str]:
         """Wrap a command so that it runs in the box.
@@ -235,6 +254,7 @@ class Bubblewrap:
     """Boxes made by bubblewrap: no daemon, no image, about 20 ms each."""
 
     name = "bwrap"
+    variables: tuple[str, ...] = ("PATH",)
 
     def __init__(self) -> None:
         if shutil.which("bwrap") is None:
@@ -372,6 +392,8 @@ class Container:
         If the engine is not installed.
     """
 
+    #: Where the engine is and what it knows of images; nothing of it gets into a container.
+    variables: tuple[str, ...] = ("PATH", "HOME", "DOCKER_HOST", "CONTAINER_HOST", "XDG_RUNTIME_DIR")
     _package = Path("/opt/course/coursekit")
 
     def __init__(self, engine: str, image: str):
@@ -401,9 +423,7 @@ class Container:
         return [*command, self._image, "python", *argv[1:]]
 
     def _course(self, hidden: Sequence[Path]) -> list[str]:
-        import coursekit
-
-        here = Path(coursekit.__file__).resolve().parent
+        here = _package()
         options = ["--volume", f"{here}:{self._package}:ro"]
         for path in hidden:
             if path.is_relative_to(here):
@@ -427,6 +447,7 @@ class Unprotected:
     """No box at all: student code runs with all the rights of the grader. Only when asked for."""
 
     name = "none"
+    variables: tuple[str, ...] = ("PATH",)
 
     def command(self, argv: Sequence[str], box: Box) -> list[str]:
         """Leave the command as it is, but for its environment."""
@@ -442,7 +463,7 @@ def backend(*, unsafe: bool = False) -> Backend:
     Parameters
     ----------
     unsafe : bool
-        Run without a box.
+        Run without a box. A warning says so.
 
     Returns
     -------
@@ -457,6 +478,11 @@ def backend(*, unsafe: bool = False) -> Backend:
         If ``COURSEKIT_SANDBOX`` is neither empty nor ``docker:IMAGE`` nor ``podman:IMAGE``.
     """
     if unsafe:
+        warnings.warn(
+            "Student code runs WITHOUT a sandbox, with all your own rights: it can read and change "
+            "whatever you can.",
+            stacklevel=2,
+        )
         return Unprotected()
     chosen = os.environ.get("COURSEKIT_SANDBOX", "")
     engine, _, image = chosen.partition(":")

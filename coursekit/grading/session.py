@@ -13,11 +13,9 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -215,12 +213,6 @@ class Session:
         self._boxes: list[Running] = []
         self._root = Path(tempfile.mkdtemp(prefix="s", dir=sandbox.run_folder()))
         os.chmod(self._root, 0o711)
-        if unsafe:
-            warnings.warn(
-                "Student code runs WITHOUT a sandbox, with all your own rights: it can read and change "
-                "whatever you can.",
-                stacklevel=2,
-            )
 
     @classmethod
     def current(cls) -> Session:
@@ -399,8 +391,9 @@ class Session:
         else:
             limits = Limits(**{**vars(self.limits), "processes": processes})
             box = Box(folder, self.data, hidden=hidden, env=env, limits=limits, uid=uid)
-            command = self._backend.command([sys.executable, *module, *arguments], box)
-            running = Running(_spawn(command, folder, group), folder, group, lambda: self._backend.end(box))
+            command = self._backend.command([sandbox.interpreter(), *module, *arguments], box)
+            process = _spawn(command, folder, group, self._backend.variables)
+            running = Running(process, folder, group, lambda: self._backend.end(box))
         self._boxes.append(running)
         return running
 
@@ -514,7 +507,9 @@ def _closed_by(books: Sequence[Path]) -> list[str]:
     return sorted({name for book in books for name in closed_by(nbformat.read(book, as_version=4))})
 
 
-def _spawn(command: list[str], folder: Path, group: cgroups.Group | None) -> subprocess.Popen[bytes]:
+def _spawn(
+    command: list[str], folder: Path, group: cgroups.Group | None, variables: Sequence[str]
+) -> subprocess.Popen[bytes]:
     """Start a box's command; a shell puts itself, and so all that follows, into the group first."""
     if group is not None:
         join = "; ".join(f"echo 0 > '{file}'" for file in group.members)
@@ -526,7 +521,7 @@ def _spawn(command: list[str], folder: Path, group: cgroups.Group | None) -> sub
             stdin=null,
             stdout=null,
             stderr=log,
-            env={"PATH": os.environ["PATH"]},
+            env={name: os.environ[name] for name in variables if name in os.environ},
             start_new_session=True,
         )
 

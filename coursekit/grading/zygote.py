@@ -30,7 +30,16 @@ from pathlib import Path
 from typing import Any
 
 from coursekit.grading import linux, seccomp
-from coursekit.grading.sandbox import HOME, Box, Bubblewrap, Limits, environment, interpreter_paths, mounts
+from coursekit.grading.sandbox import (
+    HOME,
+    Box,
+    Bubblewrap,
+    Limits,
+    environment,
+    interpreter,
+    interpreter_paths,
+    mounts,
+)
 
 _DATA = "/course-data"  # where the outer box holds the lab's data files
 _CAPABILITIES = ("SYS_ADMIN", "SETUID", "SETGID", "SETPCAP")
@@ -368,7 +377,7 @@ class Zygote:
         box = Box(sockets=sockets_root, read_only=tuple(read_only), env=environment(), limits=self.limits)
         command = [
             *self._outer(box, data),
-            sys.executable,
+            interpreter(),
             "-m",
             "coursekit.grading.zygote",
             str(there.fileno()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ import psutil
 from nbformat.v4 import new_code_cell, new_notebook
 from tiny_lab import _marks
 
+from coursekit.grading import sandbox
 from coursekit.grading.sandbox import Limits
 from coursekit.grading.session import Session
 
@@ -24,7 +26,7 @@ FULL = {"double-test": 2.0, "mean-test": 3.0, "counter-test": 1.0}
 ZERO = dict.fromkeys(FULL, 0.0)
 #: Small, so that what runs into a limit does so soon.
 LIMITS = Limits(
-    memory_mb=400, processes=48, cpu_s=60, cell_s=3, total_s=60, file_mb=16, scratch_mb=32, output_kb=64
+    memory_mb=400, processes=48, cpu_s=60, cell_s=10, total_s=90, file_mb=16, scratch_mb=32, output_kb=64
 )
 SEED = "5ca1ab1e" * 8
 
@@ -165,12 +167,13 @@ class Arena:
             book.cells.append(new_code_cell(last))
         return book
 
-    def grade(self, book: Any, *, seed: str = SEED) -> Graded:
-        """Grade a notebook as the course's configuration says."""
+    def grade(self, book: Any, *, seed: str = SEED, **limits: int) -> Graded:
+        """Grade a notebook as the course's configuration says, with some limits of its own."""
         from nbgrader import utils
 
         start = time.monotonic()
         self.session.seed = seed
+        self.session.limits = Limits(**{**vars(LIMITS), **limits})
         text = book if isinstance(book, str) else json.dumps(book)
         book = nbformat.reads(text, as_version=4)
         with tempfile.TemporaryDirectory() as folder, Session.using(self.session):
@@ -198,7 +201,14 @@ class Arena:
 
     def honest(self) -> None:
         """Grade a right submission: the session must be as good as new, and nothing of before remain."""
-        look = "import os\nprint(sorted({*os.listdir('/tmp'), *os.listdir('/lab'), *os.listdir('/dev/shm')} - {'ipython'}))"
+        shown = {
+            "ipython",
+            *sandbox.run_folder().parts,
+            *Path(sys.prefix).resolve().parts,
+            *Path(__file__).parts,
+        }
+        folders = "*os.listdir('/tmp'), *os.listdir('/lab'), *os.listdir('/dev/shm')"
+        look = f"import os\nprint(sorted({{{folders}}} - {shown}))"
         graded = self.grade(self.notebook(RIGHT, first=look))
         assert graded.scores == FULL, graded
         assert "['numbers.csv']" in graded.text, graded.text

@@ -336,6 +336,55 @@ def manual(course, student, cell, score, extra=None):
         book.db.commit()
 
 
+def test_folders_with_the_names_of_files_stop_nobody(course, driver):
+    """A folder where a file of the grader's belongs, and a file where the lab has a folder."""
+    source = course / "source" / LAB
+    (source / "sub").mkdir()
+    (source / "sub" / "a.csv").write_text("1")
+    (source / "numbers.csv").write_text("1")
+    folder = submit(course, "ann")
+    for name in ("grades.json", "numbers.csv", "timestamp.txt", "mine"):
+        (folder / name).mkdir()
+        (folder / name / "x").write_text("x")
+    (folder / "sub").write_text("a file")
+    book = submit(course, "bob") / f"{LAB}.ipynb"
+    book.unlink()
+    book.mkdir()
+    (book / "x").write_text("x")
+    submit(course, "zoe")
+    summary = go(course)
+    assert (summary.done, set(summary.malformed), summary.failed) == (3, {"bob"}, {})
+    assert scores(course) == {"ann": FULL, "bob": ZERO, "zoe": FULL}
+    kept = course / "autograded" / "ann" / LAB
+    assert (kept / "sub" / "a.csv").read_text() == "1"
+    assert (kept / "numbers.csv").read_text() == "1"
+    assert (kept / "mine" / "x").exists()
+    assert not (kept / "timestamp.txt").exists()
+
+
+def test_files_that_cannot_be_written_are_that_submission_s_trouble(course, driver, monkeypatch):
+    publish = run._Run._publish
+
+    def fail(self, submission, *more):
+        if submission.student == "bob":
+            raise OSError(28, "No space left on device")
+        publish(self, submission, *more)
+
+    for student in ("ann", "bob", "zoe"):
+        submit(course, student)
+    monkeypatch.setattr(run._Run, "_publish", fail)
+    summary = go(course)
+    assert "No space left" in summary.failed["bob"]
+    found = scores(course)
+    assert found["ann"] == found["zoe"] == FULL
+    assert {value[0] for value in found["bob"].values()} == {None}
+    monkeypatch.undo()
+    monkeypatch.setattr(run, "grade_shard", stand_in)
+    monkeypatch.setattr("coursekit.grading.sandbox.backend", lambda **_: None)
+    assert go(course, resume=True).skipped == 2
+    assert scores(course)["bob"] == FULL
+
+
 def test_grades_that_a_person_gave_are_kept_and_reviewed_only_after_a_change(course, driver):
     folder = submit(course, "ann")
     go(course)
