@@ -116,7 +116,8 @@ def train(
     ----------
     model : torch.nn.Module
         Has ``loss(batch)`` that returns one value per row, of shape (rows,). If ``loss`` also takes
-        ``generator``, it is given a ``torch.Generator`` on `device` from which to draw its noise.
+        ``generator``, it is given a ``torch.Generator`` on `device` from which to draw its noise. If it has
+        ``check_data(data)``, that is called once on all data, to refuse what its loss is not made for.
     data : Tensor of shape (n, ...) or sequence of such tensors
         Training data. A sequence (inputs, labels, ...) arrives in ``loss`` as a tuple. It is moved to
         `device` whole.
@@ -213,6 +214,9 @@ def train(
     dtype = next(p.dtype for p in model.parameters() if p.requires_grad)
     tensors = _check_data(data, "data", dtype)
     held_out_tensors = None if held_out is None else _check_data(held_out, "held_out", dtype)
+    if callable(check := getattr(model, "check_data", None)):
+        for given in filter(None, (tensors, held_out_tensors)):
+            check(given[0] if len(given) == 1 else given)
     team = _join_team()
     place = _choose_device(device)
 

@@ -649,6 +649,30 @@ def test_bad_data(data, error, message):
         fit(Noisy(), blob(), epochs=1, held_out=data)
 
 
+def test_a_model_may_refuse_data_before_the_first_step():
+    """``check_data`` sees all training data, then the held-out data, once each and whole."""
+    seen = []
+
+    class Picky(Noisy):
+        def check_data(self, data):
+            seen.append(data)
+            if float(data.max()) > 100:
+                raise ValueError("data: too large")
+
+        def loss(self, x, generator=None):
+            assert len(seen) == 2
+            return super().loss(x, generator)
+
+    X, H = blob(), blob(seed=1)
+    fit(Picky(), X, epochs=2, batch_size=16, held_out=H)
+    assert [data is given for data, given in zip(seen, (X, H), strict=True)] == [True, True]
+    model = Picky()
+    before = as_bytes(model)
+    with pytest.raises(ValueError, match="too large"):
+        fit(model, X, epochs=1, held_out=H + 1000)
+    assert as_bytes(model) == before
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -34,6 +34,7 @@ STATES = list(range(3, 9))
 CLUMPS = Path(__file__).resolve().parents[2] / "results" / "neural_cdf.json"
 ROUNDS = 40
 CHAINS = Path(__file__).resolve().parents[2] / "results" / "denoising.json"
+RESULTS = Path(__file__).resolve().parents[2] / "results"
 WINDOWS = [10.0, 100.0, 1e3, 1e4, 1e5, 1e6]
 
 
@@ -97,6 +98,12 @@ def _digit_chain_data() -> dict[str, Any]:
     return {"intercepts": model.intercepts_.tolist(), "weights": rows, "coins": coins.tolist()}
 
 
+def autoencoder() -> dict[str, Any]:
+    """Weights of a small decoder and codes of images, as ``python -m benchmarks.autoencoder`` stored them."""
+    row = json.loads((RESULTS / "autoencoder.json").read_text(encoding="utf-8"))["rows"]["figure"]
+    return {name: row[name] for name in ("w1", "b1", "w2", "b2", "codes", "labels")}
+
+
 def script() -> str:
     """The data as a script that sets one global variable."""
     law = Bimodal()
@@ -112,6 +119,7 @@ def script() -> str:
         "em": {K: [em_frame(K, t) for t in range(1, ROUNDS + 1)] for K in (2, 3, 5)},
         "chains": chains(),
         "digitChain": _digit_chain_data(),
+        "autoencoder": autoencoder(),
     }
     return f"window.courseFigures = {json.dumps(data, separators=(',', ':'))};\n"
 
@@ -128,6 +136,7 @@ def reference(figure: str, **settings: Any) -> dict[str, Any]:
         "neural_cdf": _neural_cdf,
         "denoising": _denoising,
         "autoregressive": _autoregressive,
+        "autoencoder": _autoencoder,
     }[figure](**settings)
 
 
@@ -212,3 +221,18 @@ def _autoregressive(pixels: int, draw: str) -> dict[str, Any]:
         x[i] = coin < chances[i]
     surprise = -np.log(np.where(x == 1, chances, 1 - chances))[:pixels]
     return {"bits": x[:pixels], "y": chances[:pixels], "surprise": surprise.sum()}
+
+
+def _autoencoder(first: float, second: float) -> dict[str, Any]:
+    import torch
+
+    from coursekit.autoencoders.autoencoder import Autoencoder
+
+    row = autoencoder()
+    model = Autoencoder(64, latent_dim=2, hidden=(len(row["b1"]),), reconstruction="cross-entropy").double()
+    names = ("0.weight", "0.bias", "2.weight", "2.bias")
+    arrays = (torch.tensor(row[name], dtype=torch.float64) for name in ("w1", "b1", "w2", "b2"))
+    model.decoder.load_state_dict(dict(zip(names, arrays, strict=True)))
+    code = torch.tensor([[first, second]], dtype=torch.float64)
+    gaps = np.linalg.norm(np.array(row["codes"]) - [first, second], axis=1)
+    return {"y": model.decode(code)[0].detach().numpy(), "distance": gaps.min()}

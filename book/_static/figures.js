@@ -115,6 +115,13 @@
     return data.train.map((count) => (count + alpha) / n);
   }
 
+  // The autoencoder's decoder: one hidden layer of SiLU, a sigmoid for each of the 64 pixels.
+  function decode(z) {
+    const { w1, b1, w2, b2 } = data.autoencoder;
+    const inner = b1.map((b, j) => b + w1[j][0] * z[0] + w1[j][1] * z[1]).map((t) => t / (1 + Math.exp(-t)));
+    return b2.map((b, i) => 1 / (1 + Math.exp(-b - sum(inner.map((h, j) => w2[i][j] * h)))));
+  }
+
   function logLoss(probabilities) {
     const n = sum(data.heldOut);
     return -sum(data.heldOut.map((count, i) => (count ? (count / n) * Math.log(probabilities[i]) : 0)));
@@ -486,6 +493,43 @@
     },
   };
 
+  FIGURES.autoencoder = {
+    plot: "Left, the codes of three hundred digits in a plane, each drawn as its label, and the chosen code. Right, its decoded image.",
+    height: 330,
+    legend: [["ck-point", "the chosen code"]],
+    controls: [
+      { name: "first", label: "First number of the code", min: -2.5, max: 2.5, step: 0.1, value: 0.5, show: (v) => v.toFixed(1) },
+      { name: "second", label: "Second number", min: -2.5, max: 2.5, step: 0.1, value: 0, show: (v) => v.toFixed(1) },
+    ],
+    draw(svg, width, { first, second }) {
+      const { codes, labels } = data.autoencoder;
+      const box = { left: 40, right: Math.min(0.62 * width, 330), top: 14, bottom: 288 };
+      const X = (x) => box.left + ((x + 2.7) / 5.4) * (box.right - box.left);
+      const Y = (y) => box.bottom - ((y + 2.7) / 5.4) * (box.bottom - box.top);
+      const inside = (z) => Math.max(Math.abs(z[0]), Math.abs(z[1])) < 2.7;
+      codes.forEach((z, i) => {
+        if (inside(z)) add(svg, "text", { class: "ck-code", x: X(z[0]), y: Y(z[1]) + 4, "text-anchor": "middle" }, labels[i]);
+      });
+      const plot = axes(svg, box, [-2.7, 2.7], [-2.7, 2.7], { x: "first", y: "" });
+      plot.dot(first, second, "ck-point");
+      const pixels = decode([first, second]);
+      const side = Math.min((width - box.right - 24) / 8, 20);
+      pixels.forEach((p, i) => {
+        const place = { x: box.right + 16 + side * (i % 8), y: 40 + side * Math.floor(i / 8), width: side + 0.3, height: side + 0.3 };
+        add(svg, "rect", { class: "ck-ink", ...place, "fill-opacity": p.toFixed(3) });
+      });
+      add(svg, "rect", { class: "ck-frame", x: box.right + 16, y: 40, width: 8 * side, height: 8 * side });
+      const distances = codes.map((z) => Math.hypot(z[0] - first, z[1] - second));
+      const near = distances.indexOf(Math.min(...distances));
+      const text =
+        `Code (${first.toFixed(1)}, ${second.toFixed(1)}): the nearest code of an image is ${distances[near].toFixed(2)} away, ` +
+        `and that image is a ${labels[near]}.`;
+      // A click in the plane moves the sliders.
+      const pick = (x, y) => ({ first: ((x - box.left) / (box.right - box.left)) * 5.4 - 2.7, second: ((box.bottom - y) / (box.bottom - box.top)) * 5.4 - 2.7 });
+      return { text, shown: { y: pixels, distance: distances[near] }, pick };
+    },
+  };
+
   // --- controls ---------------------------------------------------------------------------------------
 
   function addControl(parent, id, control, changed) {
@@ -544,7 +588,18 @@
       const size = { viewBox: `0 0 ${width} ${design.height}`, width, height: design.height };
       const svg = add(holder, "svg", { ...size, role: "img", "aria-label": design.plot });
       const state = Object.fromEntries(Object.entries(readers).map(([name, read]) => [name, read()]));
-      const { text, shown } = design.draw(svg, width, state);
+      const { text, shown, pick } = design.draw(svg, width, state);
+      if (pick) {
+        svg.addEventListener("click", (event) => {
+          const frame = svg.getBoundingClientRect();
+          const wanted = pick(((event.clientX - frame.left) * width) / frame.width, ((event.clientY - frame.top) * design.height) / frame.height);
+          for (const [name, value] of Object.entries(wanted)) {
+            const input = document.getElementById(`ck-${figure.dataset.figure}-${index}-${name}`);
+            input.value = value; // the slider rounds to its steps, and stays within its range
+            input.dispatchEvent(new Event("input"));
+          }
+        });
+      }
       if (summary.textContent !== text) summary.textContent = text;
       figure.shown = { ...shown, settings: state };
     }

@@ -20,6 +20,7 @@ PAGES = {
     "mixture": "density/mixture",
     "denoising": "autoencoders/denoising",
     "autoregressive": "flows/autoregressive",
+    "autoencoder": "autoencoders/autoencoder",
 }
 # The slider of each figure, and every value of its list of choices.
 SLIDER = {
@@ -32,6 +33,7 @@ SLIDER = {
     "mixture": "rounds",
     "denoising": "step",
     "autoregressive": "pixels",
+    "autoencoder": "first",
 }
 CHOICES = {
     "kde": ["gaussian", "epanechnikov", "box"],
@@ -97,7 +99,7 @@ def test_figure_equals_the_package(name, choice, keys, open_figure):
     page.reload(wait_until="load")
     if choices[choice]:
         figure.locator("select").select_option(choices[choice])
-    slider = figure.locator("input[type=range]")
+    slider = figure.locator("input[type=range]").first
     slider.focus()
     for key in keys:
         page.keyboard.press(key)
@@ -116,7 +118,7 @@ def test_figure_equals_the_package(name, choice, keys, open_figure):
 def test_figure_moves_by_keyboard(name, open_figure):
     page, figure = open_figure(name)
     page.reload(wait_until="load")
-    slider, output = figure.locator("input[type=range]"), figure.locator("output")
+    slider, output = figure.locator("input[type=range]").first, figure.locator("output").first
     before = (
         figure.locator("svg").inner_html(),
         output.inner_text(),
@@ -136,6 +138,19 @@ def test_figure_moves_by_keyboard(name, open_figure):
     label = figure.locator(f'label[for="{slider.get_attribute("id")}"]')
     assert label.inner_text().strip()
     assert figure.locator("svg").get_attribute("aria-label")
+
+
+def test_a_click_chooses_a_code(open_figure):
+    """In the plane of codes a click moves both sliders, to within a step of where it fell."""
+    page, figure = open_figure("autoencoder")
+    page.reload(wait_until="load")
+    before = shown(figure)["settings"]
+    box = figure.locator("svg").bounding_box()
+    figure.locator("svg").click(position={"x": 40 + 0.75 * (min(0.62 * box["width"], 330) - 40), "y": 82.5})
+    after = shown(figure)["settings"]
+    assert after["first"] == pytest.approx(1.35, abs=0.11)
+    assert after["second"] == pytest.approx(1.35, abs=0.11)
+    assert before != after
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -17,6 +17,8 @@ from grade_path import (
     topics,
 )
 
+from coursekit.base import topic_modules
+
 LABS = {topic: read(topic) for topic in topics()}
 BANKS = {topic: load_bank(topic) for topic in LABS}
 TASKS = [(topic, task) for topic, lab in LABS.items() for task in lab.tasks]
@@ -125,7 +127,7 @@ def test_wrong_answers_are_caught_for_another_submission_too(topic: str, answer:
     assert caught(LABS[topic], answer.task, answer.source, answer.caught_by, seed="another")
 
 
-INSIDE = "def {name}(*args):\n    from coursekit.density import {what}\n    return args[0]\n"
+INSIDE = "def {name}(*args):\n    from {part} import {what}\n    return args[0]\n"
 OUTSIDE = "import {what} as borrowed\n\ndef {name}(*args):\n    return args[0]\n"
 
 
@@ -134,8 +136,9 @@ OUTSIDE = "import {what} as borrowed\n\ndef {name}(*args):\n    return args[0]\n
 def test_a_closed_module_fails_the_task_that_imports_it_and_no_other(topic, task, form):
     lab, function = LABS[topic], task.replace("-", "_")
     assert function in lab.tasks[task].solution
-    assert lab.closed == ["coursekit.density"]
-    source = form.format(name=function, what=lab.closed[0] if form is OUTSIDE else topic)
+    (part,) = lab.closed
+    assert part == topic_modules()[topic].rpartition(".")[0]  # the whole part that holds the topic
+    source = form.format(name=function, part=part, what=part if form is OUTSIDE else topic)
     result = grade(lab, {**reference(topic), task: source}, looks=False)
     assert result["points"] == {name: 0.0 if name == task else value for name, value in full(topic).items()}
     assert "is closed in this lab" in result["errors"][task if form is OUTSIDE else f"{task}-test"]
@@ -146,7 +149,7 @@ def test_a_module_imported_before_the_lab_closes_it_is_closed_too(topic):
     """Closing happens before the first cell, so no cell that a student puts first comes too early."""
     lab = LABS[topic]
     early = type(lab)(
-        topic, [("plain", "first", "import coursekit.density"), *lab.cells], lab.tasks, lab.closed
+        topic, [("plain", "first", f"import {lab.closed[0]}"), *lab.cells], lab.tasks, lab.closed
     )
     assert "is closed" in grade(early, {})["errors"]["first"]
 

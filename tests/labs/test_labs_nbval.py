@@ -200,7 +200,7 @@ def test_nbval_fails_when_a_line_of_the_solution_is_altered(copied, topic):
 
 
 def test_nbval_fails_when_a_stored_table_is_altered(copied):
-    topic = TOPICS[0]
+    topic = "kde"
     file = copied / "source" / topic / f"{topic}.ipynb"
     nb = json.loads(file.read_text())
     table = next(
