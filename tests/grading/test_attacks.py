@@ -879,7 +879,7 @@ attempt("oom", lambda: os.write(os.open("/proc/self/oom_score_adj", os.O_WRONLY)
 attempt("tty", lambda: os.open("/dev/tty", os.O_RDWR))
 attempt("tiocsti", lambda: __import__("fcntl").ioctl(0, 0x5412, b"x"))
 attempt("fanotify", lambda: libc.syscall(300, 0, 0))
-attempt("abstract socket of the host", lambda: socket.socket(socket.AF_UNIX).connect("\\0coursekit-host") or 1)
+attempt("abstract socket", lambda: socket.socket(socket.AF_UNIX).connect("\\0coursekit-host") or 1)
 for folder in ("/sys", "/sys/fs/cgroup", "/run/user", "/var/run/docker.sock"):
     attempt(folder, lambda: os.listdir(folder) or None)
 for name in os.listdir("/proc/self/fd"):
