@@ -516,7 +516,7 @@
       const side = Math.min((width - box.right - 24) / 8, 20);
       pixels.forEach((p, i) => {
         const place = { x: box.right + 16 + side * (i % 8), y: 40 + side * Math.floor(i / 8), width: side + 0.3, height: side + 0.3 };
-        add(svg, "rect", { class: "ck-ink", ...place, "fill-opacity": p.toFixed(3) });
+        add(svg, "rect", { class: "ck-shade", ...place, "fill-opacity": p.toFixed(3) });
       });
       add(svg, "rect", { class: "ck-frame", x: box.right + 16, y: 40, width: 8 * side, height: 8 * side });
       const distances = codes.map((z) => Math.hypot(z[0] - first, z[1] - second));
