@@ -217,6 +217,21 @@ def made_masks(order, degrees):
     ),
     Wrong(
         "made-masks",
+        "strict at the input",
+        "a hidden unit may see fewer inputs than its degree says",
+        "nothing lost",
+        """
+def made_masks(order, degrees):
+    place = np.argsort(order) + 1
+    units = [place, *degrees]
+    masks = [(m[:, None] >= k).astype(int) for k, m in zip(units, units[1:])]
+    if degrees:
+        masks[0] = (degrees[0][:, None] > place).astype(int)
+    return [*masks, (place[:, None] > units[-1]).astype(int)]
+""",
+    ),
+    Wrong(
+        "made-masks",
         "strict between hidden layers",
         "a hidden unit listens to hidden units of smaller degree only",
         "several layers",
@@ -571,6 +586,16 @@ def whiten(x, A, a, B, b):
         z[:, i] = (x[:, i] - a[i] - z @ A[i]) * np.exp(-s)
         log_det -= s
     return z, log_det
+""",
+    ),
+    Wrong(
+        "whiten",
+        "constant scales",
+        "the scales in the determinant do not depend on x",
+        "the log-determinant",
+        """
+def whiten(x, A, a, B, b):
+    return (x - x @ A.T - a) * np.exp(-(x @ B.T + b)), np.full(len(x), -b.sum())
 """,
     ),
     Wrong(
