@@ -104,6 +104,13 @@ def autoencoder() -> dict[str, Any]:
     return {name: row[name] for name in ("w1", "b1", "w2", "b2", "codes", "labels")}
 
 
+def decoder() -> dict[str, Any]:
+    """Weights of the decoder that readers move, from its results file, and codes of some test images."""
+    path = Path(__file__).parents[2] / "results" / "vae_plane.json"
+    plane = json.loads(path.read_text(encoding="utf-8"))["rows"]["plane"]
+    return {key: plane[key] for key in ("layers", "means", "labels")}
+
+
 def script() -> str:
     """The data as a script that sets one global variable."""
     law = Bimodal()
@@ -120,6 +127,7 @@ def script() -> str:
         "chains": chains(),
         "digitChain": _digit_chain_data(),
         "autoencoder": autoencoder(),
+        "decoder": decoder(),
     }
     return f"window.courseFigures = {json.dumps(data, separators=(',', ':'))};\n"
 
@@ -137,6 +145,7 @@ def reference(figure: str, **settings: Any) -> dict[str, Any]:
         "denoising": _denoising,
         "autoregressive": _autoregressive,
         "autoencoder": _autoencoder,
+        "vae": _vae,
     }[figure](**settings)
 
 
@@ -236,3 +245,21 @@ def _autoencoder(first: float, second: float) -> dict[str, Any]:
     code = torch.tensor([[first, second]], dtype=torch.float64)
     gaps = np.linalg.norm(np.array(row["codes"]) - [first, second], axis=1)
     return {"y": model.decode(code)[0].detach().numpy(), "distance": gaps.min()}
+
+
+def _vae(z1: float, z2: float) -> dict[str, Any]:
+    import torch
+
+    from coursekit.latent.vae import BernoulliDecoder
+
+    layers = decoder()["layers"]
+    model = BernoulliDecoder(2, 64, hidden=(len(layers[0]["bias"]),)).double()
+    names = [name for name, _ in model.named_parameters()]
+    values = [torch.tensor(layer[kind]) for layer in layers for kind in ("weight", "bias")]
+    model.load_state_dict(dict(zip(names, values, strict=True)))
+    ink = model.mean(torch.tensor([z1, z2], dtype=torch.float64)).detach()
+    return {
+        "y": ink.numpy(),
+        "ink": float(ink.sum()),
+        "doubt": float(torch.special.entr(torch.stack([ink, 1 - ink])).sum()),
+    }

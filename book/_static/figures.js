@@ -155,6 +155,14 @@
     return { bits, chances };
   }
 
+  // A decoder's layers, with x / (1 + exp(-x)) between them: probabilities of ink, pixel by pixel.
+  function decodeLayers(z) {
+    const affine = (layer, input) => layer.weight.map((row, i) => layer.bias[i] + sum(row.map((w, j) => w * input[j])));
+    const logistic = (x) => 1 / (1 + Math.exp(-x));
+    const last = data.decoder.layers.length - 1;
+    return data.decoder.layers.reduce((x, layer, i) => affine(layer, x).map((y) => (i < last ? y * logistic(y) : logistic(y))), z);
+  }
+
   // --- drawing ----------------------------------------------------------------------------------------
 
   function add(parent, name, attributes, text) {
@@ -530,6 +538,63 @@
     },
   };
 
+  /* The latent plane is a square on the left; the digit stands beside it, or below on a phone. */
+  const REACH = 3.2;
+  function latentBoxes(width) {
+    const side = Math.min(width - 58, 300);
+    const plane = { left: 46, right: 46 + side, top: 14, bottom: 14 + side };
+    const beside = width >= side + 230;
+    const digit = beside
+      ? { left: plane.right + 34, top: 44, cell: 20 }
+      : { left: 46, top: plane.bottom + 58, cell: 20 };
+    return { plane, digit, height: beside ? plane.bottom + 46 : digit.top + 8 * digit.cell + 16 };
+  }
+
+  FIGURES.vae = {
+    plot: "The latent plane with a movable point among encoded test digits, and the digit that the decoder draws there.",
+    height: (width) => latentBoxes(width).height,
+    legend: [["ck-point", "your point: drag it, or move the sliders"], ["ck-truth", "one and two standard deviations of the prior"]],
+    controls: [
+      { name: "z1", label: "Latent z₁", min: -3, max: 3, step: 0.05, value: 0.5, show: (v) => v.toFixed(2).replace("-", "−") },
+      { name: "z2", label: "Latent z₂", min: -3, max: 3, step: 0.05, value: 0.5, show: (v) => v.toFixed(2).replace("-", "−") },
+    ],
+    drag(x, y, width) {
+      const { plane } = latentBoxes(width);
+      const z = (share) => Math.min(3, Math.max(-3, REACH * (2 * share - 1)));
+      return { z1: z((x - plane.left) / (plane.right - plane.left)), z2: z((plane.bottom - y) / (plane.bottom - plane.top)) };
+    },
+    draw(svg, width, { z1, z2 }) {
+      const { plane, digit } = latentBoxes(width);
+      const plot = axes(svg, plane, [-REACH, REACH], [-REACH, REACH], { x: "z₁", y: "z₂" });
+      const X = (x) => plane.left + ((x + REACH) / (2 * REACH)) * (plane.right - plane.left);
+      const Y = (y) => plane.bottom - ((y + REACH) / (2 * REACH)) * (plane.bottom - plane.top);
+      for (const radius of [1, 2]) {
+        const turn = grid(0, 2 * Math.PI, 90);
+        plot.curve(turn.map((t) => radius * Math.cos(t)), turn.map((t) => radius * Math.sin(t)), "ck-truth");
+      }
+      data.decoder.means.forEach(([a, b], i) => {
+        if (Math.max(Math.abs(a), Math.abs(b)) < REACH)
+          add(svg, "text", { class: "ck-code", x: X(a), y: Y(b) + 4, "text-anchor": "middle" }, String(data.decoder.labels[i]));
+      });
+      plot.dot(z1, z2, "ck-point");
+      const ink = decodeLayers([z1, z2]);
+      const size = 8 * digit.cell;
+      add(svg, "rect", { class: "ck-paper", x: digit.left - 1, y: digit.top - 1, width: size + 2, height: size + 2 });
+      ink.forEach((p, i) => {
+        const place = { x: digit.left + (i % 8) * digit.cell, y: digit.top + Math.floor(i / 8) * digit.cell };
+        add(svg, "rect", { class: "ck-ink", ...place, width: digit.cell, height: digit.cell, "fill-opacity": p.toFixed(3) });
+      });
+      const distance = data.decoder.means.map(([a, b]) => Math.hypot(a - z1, b - z2));
+      const nearest = distance.indexOf(Math.min(...distance));
+      const doubt = sum(ink.map((p) => -(p > 0 ? p * Math.log(p) : 0) - (p < 1 ? (1 - p) * Math.log(1 - p) : 0)));
+      const place = `z = (${z1.toFixed(2)}, ${z2.toFixed(2)})`.replaceAll("-", "−");
+      const text =
+        `${place}: the nearest test image is a ${data.decoder.labels[nearest]}; ` +
+        `${number(sum(ink))} pixels of ink expected; the decoder's doubt is ${number(doubt)} nats.`;
+      return { text, shown: { y: ink, ink: sum(ink), doubt } };
+    },
+  };
+
   // --- controls ---------------------------------------------------------------------------------------
 
   function addControl(parent, id, control, changed) {
@@ -539,7 +604,7 @@
       const select = add(row, "select", { id });
       for (const [value, text] of Object.entries(control.options)) add(select, "option", { value }, text);
       select.addEventListener("change", changed);
-      return () => select.value;
+      return { read: () => select.value };
     }
     const read = control.read || Number;
     const input = add(row, "input", { id, type: "range", min: control.min, max: control.max, step: control.step });
@@ -555,7 +620,11 @@
       changed();
     });
     update();
-    return () => read(Number(input.value));
+    const set = (value) => {
+      input.value = value;
+      update();
+    };
+    return { read: () => read(Number(input.value)), set };
   }
 
   function build(figure, index) {
@@ -566,10 +635,10 @@
     const body = document.createElement("div");
     figure.insertBefore(body, caption);
     const controls = add(body, "div", { class: "ck-controls" });
-    const readers = {};
+    const handles = {};
     for (const control of design.controls) {
       const id = `ck-${figure.dataset.figure}-${index}-${control.name}`;
-      readers[control.name] = addControl(controls, id, control, () => draw());
+      handles[control.name] = addControl(controls, id, control, () => draw());
     }
     const legend = add(body, "ul", { class: "ck-legend" });
     for (const [style, text] of design.legend) {
@@ -585,14 +654,15 @@
       const width = Math.max(280, Math.floor(holder.clientWidth || 640));
       drawnWidth = width;
       holder.textContent = "";
-      const size = { viewBox: `0 0 ${width} ${design.height}`, width, height: design.height };
+      const height = typeof design.height === "function" ? design.height(width) : design.height;
+      const size = { viewBox: `0 0 ${width} ${height}`, width, height };
       const svg = add(holder, "svg", { ...size, role: "img", "aria-label": design.plot });
-      const state = Object.fromEntries(Object.entries(readers).map(([name, read]) => [name, read()]));
+      const state = Object.fromEntries(Object.entries(handles).map(([name, { read }]) => [name, read()]));
       const { text, shown, pick } = design.draw(svg, width, state);
       if (pick) {
         svg.addEventListener("click", (event) => {
           const frame = svg.getBoundingClientRect();
-          const wanted = pick(((event.clientX - frame.left) * width) / frame.width, ((event.clientY - frame.top) * design.height) / frame.height);
+          const wanted = pick(((event.clientX - frame.left) * width) / frame.width, ((event.clientY - frame.top) * height) / frame.height);
           for (const [name, value] of Object.entries(wanted)) {
             const input = document.getElementById(`ck-${figure.dataset.figure}-${index}-${name}`);
             input.value = value; // the slider rounds to its steps, and stays within its range
@@ -602,6 +672,24 @@
       }
       if (summary.textContent !== text) summary.textContent = text;
       figure.shown = { ...shown, settings: state };
+    }
+
+    /* Where a figure lets a point be dragged, the pointer moves its sliders. */
+    function follow(event) {
+      const box = holder.querySelector("svg").getBoundingClientRect();
+      const values = design.drag(event.clientX - box.left, event.clientY - box.top, drawnWidth);
+      for (const [name, value] of Object.entries(values)) handles[name].set(value);
+      draw();
+    }
+    if (design.drag) {
+      holder.classList.add("ck-drag");
+      holder.addEventListener("pointerdown", (event) => {
+        holder.setPointerCapture(event.pointerId);
+        follow(event);
+      });
+      holder.addEventListener("pointermove", (event) => {
+        if (holder.hasPointerCapture(event.pointerId)) follow(event);
+      });
     }
 
     draw();

@@ -21,6 +21,7 @@ PAGES = {
     "denoising": "autoencoders/denoising",
     "autoregressive": "flows/autoregressive",
     "autoencoder": "autoencoders/autoencoder",
+    "vae": "latent/vae",
 }
 # The slider of each figure, and every value of its list of choices.
 SLIDER = {
@@ -29,6 +30,7 @@ SLIDER = {
     "histogram": "bins",
     "kde": "bandwidth",
     "knn": "neighbors",
+    "vae": "z1",
     "neural_cdf": "weight",
     "mixture": "rounds",
     "denoising": "step",
@@ -151,6 +153,36 @@ def test_a_click_chooses_a_code(open_figure):
     assert after["first"] == pytest.approx(1.35, abs=0.11)
     assert after["second"] == pytest.approx(1.35, abs=0.11)
     assert before != after
+
+
+@pytest.mark.parametrize("viewport", [None, PHONE], ids=["desk", "phone"])
+def test_the_latent_point_is_dragged_and_the_decoder_follows(viewport, book, browser):
+    """A drag moves both sliders, stays inside, and the digit drawn is the package's at that point."""
+    options = {"viewport": viewport} if viewport else {}
+    page, visit = open_page(browser, (book / "latent/vae.html").as_uri(), **options)
+    figure = page.locator('figure.ck-interactive[data-figure="vae"]')
+    figure.scroll_into_view_if_needed()
+    box = figure.locator("svg").bounding_box()
+    page.mouse.move(box["x"] + 120, box["y"] + 120)
+    page.mouse.down()
+    for dx, dy in ((5, 3), (40, 60), (90, 30)):
+        page.mouse.move(box["x"] + 120 + dx, box["y"] + 120 + dy)
+        drawn = shown(figure)
+        expected = figure_data.reference("vae", **drawn["settings"])
+        np.testing.assert_allclose(drawn["y"], expected["y"], rtol=1e-6, atol=1e-9)
+    held = drawn["settings"]
+    page.mouse.move(box["x"] - 500, box["y"] + 120)
+    assert shown(figure)["settings"]["z1"] == -3
+    page.mouse.up()
+    page.mouse.move(box["x"] + 150, box["y"] + 150)
+    assert shown(figure)["settings"]["z1"] == -3
+    assert held["z1"] != held["z2"]
+    cells = figure.locator("rect.ck-ink").evaluate_all(
+        "nodes => nodes.map(n => Number(n.getAttribute('fill-opacity')))"
+    )
+    np.testing.assert_allclose(cells, shown(figure)["y"], atol=6e-4)
+    assert not visit.errors
+    page.context.close()
 
 
 @pytest.mark.parametrize("name", PAGES)
