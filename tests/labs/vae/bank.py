@@ -3,6 +3,9 @@
 # ruff: noqa: E501 (answers stand here as a student may write them)
 from grade_path import VISIBLE, Right, Wrong
 
+# One line of the reference, and what a slip of the pen makes of it: nbval must go red.
+SLIP = ("2 * ratio + shift**2), axis=1)", "2 * ratio + shift), axis=1)")
+
 DENSITY, COLUMNS, ROWS, SCALES = "a density", "several columns", "rows apart", "tiny and huge scales"
 ONE, ADD, EQUAL = "one latent", "latents add up", "nearly equal laws"
 ELBO, BOUND, SIZE, ENORMOUS, OUTSIDE = (
