@@ -267,7 +267,7 @@ WRONG = [
     Wrong(
         "gaussian-kl",
         "the other divergence",
-        "KL is symmetric",
+        "the KL divergence is symmetric",
         ONE,
         kl(
             "    t = 2 * (prior_log_scale - log_scale)\n    shift = (mean - prior_mean) ** 2 * np.exp(-2 * log_scale)\n    return 0.5 * np.sum(np.expm1(t) - t + shift, axis=1)\n"
