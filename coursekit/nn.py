@@ -238,7 +238,9 @@ class Flow(nn.Module):
         TypeError, ValueError
             If `z` is no finite tensor of that shape in the module's dtype.
         """
-        z = check_rows(z, self.dim, like=next(self.parameters()), name="z")
+        return self._inverse(check_rows(z, self.dim, like=next(self.parameters()), name="z"))
+
+    def _inverse(self, z: Tensor) -> Tensor:
         for layer in reversed(self.layers):
             z = layer.inverse(z)
         return z
@@ -297,7 +299,7 @@ class Flow(nn.Module):
         """
         like = next(self.parameters())
         z = torch.randn(n, self.dim, generator=generator, dtype=like.dtype, device=like.device)
-        return self.inverse(z)
+        return self._inverse(z)
 
 
 def rq_spline(
