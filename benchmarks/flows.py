@@ -14,7 +14,8 @@ prints a table of speed and writes `results/flows.json`, row by row (resumable):
 "gap" is the mean of log p(x) of the true law less that of the model over 10,000 test points, in nats;
 "mass" the integral of the model's density on the plane. Speed is process CPU time on one thread, the median
 over rounds of the ratio to a plain split implementation within a round; in a round everything runs once, in
-shuffled order. Peers are taken where Python finds them (`pip install --target DIR --no-deps zuko normflows nflows` and PYTHONPATH).
+shuffled order. Peers are taken where
+Python finds them (`pip install --target DIR --no-deps zuko normflows nflows`, and DIR in PYTHONPATH).
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ DEPTH = {
 }
 
 
-def depth(name: str, device: str = "cpu", seeds: tuple[int, ...] = SEEDS, steps: int = 300) -> dict[str, Any]:
+def depth(name: str, device: str = "cpu", seeds: tuple[int, ...] = SEEDS, steps: int = 200) -> dict[str, Any]:
     """Sixteen affine couplings at a large learning rate, on a roll in other units (shifted and scaled)."""
     law, losses = SwissRoll(), []
     for seed in seeds:
