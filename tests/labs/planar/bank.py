@@ -1,6 +1,6 @@
 """Right and wrong answers to the lab on planar flows; a wrong one names the misconception behind it."""
 
-# ruff: noqa: E501 (answers stand here as a student may write them)
+
 from grade_path import VISIBLE, Right, Wrong
 
 
