@@ -139,6 +139,16 @@ WRONG = [
     ),
     Wrong(
         "invertible-direction",
+        "a rectifier",
+        "max(0, a) is as good as the softplus of a",
+        "along w",
+        direction("""
+    a = w @ u
+    return u + (max(a, 0.0) - 1.0 + 1e-7 - a) * w / (w @ w)
+"""),
+    ),
+    Wrong(
+        "invertible-direction",
         "scaled as a whole",
         "u is made longer or shorter until w.u fits",
         "across w",
@@ -304,6 +314,21 @@ WRONG = [
         "round trip",
         inverse("""
     return y + np.tanh(y @ w + b)[:, None] * u
+"""),
+    ),
+    Wrong(
+        "planar-inverse",
+        "bracket without the absolute value",
+        "w.u is positive, so the root lies between target - w.u and target + w.u",
+        "round trip",
+        inverse("""
+    inner, target = w @ u, y @ w
+    low, high = target - inner, target + inner
+    for _ in range(80):
+        middle = 0.5 * (low + high)
+        below = middle + inner * np.tanh(middle + b) < target
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return y - np.tanh(0.5 * (low + high) + b)[:, None] * u
 """),
     ),
     Wrong(
