@@ -39,7 +39,6 @@ from coursekit import check  # noqa: E402
 from coursekit.base import Table  # noqa: E402
 from coursekit.data import Logit, SwissRoll, bits_per_dim, digits  # noqa: E402
 from coursekit.flows.coupling import ImageFlow, NeuralSpline, RealNVP  # noqa: E402
-from coursekit.flows.planar import PlanarFlow  # noqa: E402
 from coursekit.train import train  # noqa: E402
 
 SEEDS = (0, 1, 2)
@@ -47,25 +46,22 @@ SETTINGS = {"seeds": SEEDS, "train": 20_000, "test": 10_000, "batch": 512, "lr":
 
 # ------------------------------------------------------------------------------------ Swiss roll
 
-ROLL: dict[str, tuple[Any, dict[str, Any], int]] = {
-    "spline x4": (NeuralSpline, {"layers": 4, "bins": 16}, 1600),
-    "affine x8": (RealNVP, {"layers": 8}, 2500),
-    "planar x16": (PlanarFlow, {"layers": 16}, 2500),
+ROLL: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
+    "spline x4": (NeuralSpline, {"layers": 4, "bins": 16}, {"steps": 1600}),
+    "affine x8": (RealNVP, {"layers": 8}, {"steps": 4000, "batch_size": 256, "lr": 2e-3, "clip": 1.0}),
 }
 
 
-def fit(
-    make: Callable[[], nn.Module], x: Tensor, seed: int, steps: int, device: str, **options: Any
-) -> nn.Module:
+def fit(make: Callable[[], nn.Module], x: Tensor, seed: int, device: str, **options: Any) -> nn.Module:
     torch.manual_seed(seed)
     model = make()
     options = {"batch_size": SETTINGS["batch"], "lr": SETTINGS["lr"], "schedule": "cosine", **options}
-    train(model, x, steps=steps, random_state=seed, device=device, progress=False, **options)
+    train(model, x, random_state=seed, device=device, progress=False, **options)
     return model.cpu()
 
 
-def roll(name: str, device: str = "cpu", seeds: tuple[int, ...] = SEEDS, steps: int = 0) -> dict[str, Any]:
-    cls, options, default = ROLL[name]
+def roll(name: str, device: str = "cpu", seeds: tuple[int, ...] = SEEDS) -> dict[str, Any]:
+    cls, options, training = ROLL[name]
     law = SwissRoll()
     test = law.sample(SETTINGS["test"], random_state=10_000)
     truth, found = law.log_prob(test), {"gap": [], "train_gap": [], "mass": []}
@@ -104,7 +100,12 @@ def depth(name: str, device: str = "cpu", seeds: tuple[int, ...] = SEEDS, steps:
         held_out = torch.tensor(10 * law.sample(4000, random_state=10_000) + 20).float()
         try:
             model = fit(
-                lambda: RealNVP(2, layers=16, hidden=(32, 32), **DEPTH[name]), X, seed, steps, device, lr=1e-2
+                lambda: RealNVP(2, layers=16, hidden=(32, 32), **DEPTH[name]),
+                X,
+                seed,
+                device,
+                steps=steps,
+                lr=1e-2,
             )
             with torch.no_grad():
                 losses.append(float(model.loss(held_out).mean()) - 2 * np.log(10))

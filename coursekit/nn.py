@@ -178,6 +178,10 @@ class Flow(nn.Module):
     ------
     ValueError
         If `dim` is less than one, or there is no layer.
+
+    Notes
+    -----
+    Taught in :ref:`planar` and :ref:`coupling`.
     """
 
     likelihood = Likelihood.EXACT
@@ -351,6 +355,8 @@ def rq_spline(
     References
     ----------
     Durkan, Bekasov, Murray and Papamakarios, 2019, arXiv:1906.04032; Gregory and Delbourgo, 1982.
+
+    Taught in :ref:`coupling`.
 
     Examples
     --------

@@ -1,6 +1,5 @@
 """Right and wrong answers to the lab on planar flows; a wrong one names the misconception behind it."""
 
-
 from grade_path import VISIBLE, Right, Wrong
 
 
