@@ -68,9 +68,7 @@ def roll(name: str, device: str = "cpu", seeds: tuple[int, ...] = SEEDS) -> dict
     spread = []
     for seed in seeds:
         X = law.sample(SETTINGS["train"], random_state=seed)
-        model = fit(
-            lambda: cls(2, **options), torch.tensor(X).float(), seed, steps or default, device
-        ).double()
+        model = fit(lambda: cls(2, **options), torch.tensor(X).float(), seed, device, **training).double()
         with torch.no_grad():
             difference = truth - model.log_prob(torch.tensor(test)).numpy()
             own = law.log_prob(X[:5000]) - model.log_prob(torch.tensor(X[:5000])).numpy()

@@ -19,11 +19,11 @@ def test_all_rows_are_there_and_the_settings_are_those_of_the_program():
 
 
 def test_splines_come_near_the_truth_and_affine_couplings_less():
-    """A few hundredths of a nat in 1600 steps; eight affine couplings stay some tenths away in 2500."""
+    """A few hundredths of a nat for four splines; eight affine couplings are farther away, and may stall."""
     spline, affine = (ROWS[f"swiss roll: {name}"] for name in ("spline x4", "affine x8"))
     assert max(spline["gap"]) <= 0.03
     assert max(spline["gap"]) < min(affine["gap"])
-    assert np.mean(affine["gap"]) <= 0.6
+    assert np.median(affine["gap"]) <= 0.27
     for row in (spline, affine):
         assert np.abs(np.array(row["mass"]) - 1).max() < 1e-3
         assert len(row["gap"]) == len(flows.SEEDS)
