@@ -412,7 +412,7 @@ class GaussianMixture(_Mixture):
         Their means, in units of the data.
     covariances_ : ndarray of shape (K, d, d), (K, d) or (d, d)
         Their covariances (full, diag, tied), in squared units of the data.
-    history_ : ndarray of shape (n_iter_ + 1,)
+    history_ : ndarray of shape (rounds + 1,)
         Mean log-likelihood of the training data (with ``alpha > 0``, plus the log-prior over n up to a
         constant) before each round and at the end, in nats per row.
     histories_ : list of ndarray
