@@ -197,12 +197,12 @@ class _Mixture(DensityEstimator):
         """
         return logsumexp(self._joint(x), axis=1) + self._log_unit()
 
-    def predict_proba(self, x: ArrayLike) -> Array:
+    def predict_proba(self, X: ArrayLike) -> Array:
         """Responsibilities: the probability of each component given the row.
 
         Parameters
         ----------
-        x : array_like of shape (n, d)
+        X : array_like of shape (n, d)
             Rows.
 
         Returns
@@ -210,15 +210,15 @@ class _Mixture(DensityEstimator):
         ndarray of shape (n, K)
             Rows sum to one.
         """
-        log_terms = self._joint(x)
+        log_terms = self._joint(X)
         return np.exp(log_terms - logsumexp(log_terms, axis=1, keepdims=True))
 
-    def predict(self, x: ArrayLike) -> NDArray[np.int64]:
+    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """Most responsible component of each row.
 
         Parameters
         ----------
-        x : array_like of shape (n, d)
+        X : array_like of shape (n, d)
             Rows.
 
         Returns
@@ -226,7 +226,7 @@ class _Mixture(DensityEstimator):
         ndarray of shape (n,)
             Indices from 0 to K - 1.
         """
-        return self._joint(x).argmax(axis=1)
+        return self._joint(X).argmax(axis=1)
 
     def sample(self, n_samples: int = 1, random_state: Seed = None) -> Array:
         """Draw rows: a component by its weight, then a row of that component.
