@@ -37,7 +37,7 @@ def tree(tmp_path):
     shutil.copy(ROOT / "book" / "times.md", tmp_path / "book")
     (tmp_path / "book" / "references.bib").touch()
     (tmp_path / "_toc.yml").write_text(TOC)
-    (tmp_path / "results").mkdir()
+    shutil.copytree(ROOT / "results", tmp_path / "results")  # figures show some of its numbers
     return tmp_path
 
 

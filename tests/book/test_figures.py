@@ -165,7 +165,7 @@ def test_the_latent_point_is_dragged_and_the_decoder_follows(viewport, book, bro
     box = figure.locator("svg").bounding_box()
     page.mouse.move(box["x"] + 120, box["y"] + 120)
     page.mouse.down()
-    for dx, dy in ((5, 3), (40, 60), (90, 30)):
+    for dx, dy in ((5, 3), (40, 60), (90, 70)):
         page.mouse.move(box["x"] + 120 + dx, box["y"] + 120 + dy)
         drawn = shown(figure)
         expected = figure_data.reference("vae", **drawn["settings"])
