@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PYTHON = sys.executable
 PYTEST = [PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadscope"]
 NBVAL = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "300", "labs/source"]
-TOTAL_BUDGET = 25.0
+TOTAL_BUDGET = 45.0
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,11 @@ STAGES = [
         ),
     ),
     Stage("laws", 4, (pytest("tests/test_laws.py", "--dist", "load"),)),
-    Stage("grade path of the labs", 6, (pytest("tests/labs"),)),
-    Stage("nbval of the labs", 2, (pytest(*NBVAL),)),
-    Stage("sandboxed grading", 8, (pytest("tests/grading"),)),
+    Stage("grade path of the labs", 12, (pytest("tests/labs"),)),
+    Stage("nbval of the labs", 4, (pytest(*NBVAL),)),
+    Stage("sandboxed grading", 10, (pytest("tests/grading"),)),
     Stage("book", 6, ((PYTHON, "book/_ext/build.py"),)),
-    Stage("browser", 6, (pytest("tests/book"),)),
+    Stage("browser", 8, (pytest("tests/book"),)),
 ]
 
 
