@@ -858,8 +858,7 @@ class InverseAutoregressiveFlow(_AffineFlow):
     r"""IAF: the masked network reads the latent; a sample takes one pass, a density `dim` passes.
 
     A sample knows the density of itself in the same pass (``inverse_and_log_det``), which is what a
-    variational
-    posterior needs. With the layers of a masked autoregressive flow it is that flow's inverse:
+    variational posterior needs. With the layers of a masked autoregressive flow it is that flow's inverse:
     ``InverseAutoregressiveFlow(dim, layers=list(maf.layers))``.
 
     Parameters
@@ -887,8 +886,7 @@ class InverseAutoregressiveFlow(_AffineFlow):
     References
     ----------
     Kingma, Salimans, Jozefowicz, Chen, Sutskever and Welling (2016), Improving variational inference with
-    inverse
-    autoregressive flow. arXiv:1606.04934.
+    inverse autoregressive flow. arXiv:1606.04934.
 
     Examples
     --------
