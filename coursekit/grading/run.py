@@ -771,7 +771,7 @@ class _Dask(AbstractContextManager["_Dask"]):
         self._running[future] = shard
 
     def wait(self) -> tuple[list[intake.Submission], list[Result] | Exception]:
-        from distributed import wait
+        from distributed import KilledWorker, wait
 
         with _cluster_errors():
             done, _ = wait(list(self._running), return_when="FIRST_COMPLETED")
@@ -780,7 +780,13 @@ class _Dask(AbstractContextManager["_Dask"]):
         if future.status in ("cancelled", "lost"):
             raise SchedulerLost("the cluster went away; run again with --resume")
         problem = future.exception()
-        return shard, (_named(problem) if problem is not None else future.result())
+        if problem is not None:
+            return shard, _named(problem)
+        try:
+            with _cluster_errors():
+                return shard, future.result()
+        except KilledWorker as error:  # it had finished, and died before it could hand over what it had
+            return shard, _named(error)
 
 
 @contextlib.contextmanager

@@ -88,9 +88,10 @@ LAYERS = {
 @pytest.mark.parametrize("name", LAYERS)
 def test_every_layer_is_a_bijection_with_its_determinant(name, dim):
     """Odd and even columns, and a batch of one; the Jacobian is autograd's."""
-    layer, x = scrambled(LAYERS[name](dim), seed=dim), rows(5, dim)
+    scale = 0.1 if "spline flow" in name else 0.3  # wild splines in a row, nearly flat, lose digits honestly
+    layer, x = scrambled(LAYERS[name](dim), seed=dim, scale=scale), rows(5, dim)
     for batch in (x, x[:1]):
-        check.inverse_undoes_forward(layer, batch, tolerance=1e-6 if "spline flow" in name else 1e-9)
+        check.inverse_undoes_forward(layer, batch, tolerance=1e-9)
         check.log_det_matches_jacobian(layer, batch, tolerance=1e-8)
     check.one_log_det_per_sample(layer, x)
 

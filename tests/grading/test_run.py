@@ -16,6 +16,7 @@ import sys
 import time
 from pathlib import Path
 
+import distributed
 import psutil
 import pytest
 import tiny_lab
@@ -647,6 +648,27 @@ def test_killing_workers_costs_nothing(course):
     assert len(scores(course)) == 60
     assert scores(course)["s00"] == FULL
     assert journal_length(course) == 60
+
+
+class DiesAtTheDoor:
+    """A shard that is done, whose worker ends before it hands over what it found."""
+
+    status = "finished"
+
+    def exception(self):
+        return None
+
+    def result(self):
+        raise distributed.KilledWorker("shard", "tls://127.0.0.1:1", 0)
+
+
+def test_a_worker_that_ends_with_its_result_in_hand_is_a_death_like_any_other(monkeypatch, tmp_path):
+    pool = run._Dask(None, 1, None, tmp_path)
+    pool._running = {DiesAtTheDoor(): ["s00", "s01"]}
+    monkeypatch.setattr(distributed, "wait", lambda futures, return_when: (futures, []))
+    shard, answer = pool.wait()
+    assert shard == ["s00", "s01"]
+    assert str(answer) == "the process died"
 
 
 @pytest.fixture
