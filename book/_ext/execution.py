@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from nbclient import NotebookClient
@@ -31,6 +32,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 
 ROOT = Path(__file__).resolve().parents[2]
 KEEP_CACHES = 3
+YARDSTICK_SECONDS = 0.35  # what `yardstick` takes on a quiet core, where the budgets were set
 # Parts of the package that no chapter imports (tests/book/test_build.py), so that no output depends on them.
 NOT_FOR_CHAPTERS = ("coursekit/grading/", "coursekit/cli.py")
 FOR_THE_GUIDE = "coursekit/grading/sandbox.py"  # the instructor's guide prints its limits
@@ -75,6 +77,7 @@ def run_notebook(text: str, folder: str, timeout: int) -> dict[str, Any]:
     # The package is found whether or not it is installed.
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     notebook = nbformat.reads(text, as_version=4)
+    before = yardstick()
     started, spent, error = time.monotonic(), _cpu_of_children(), None
     try:
         client = NotebookClient(
@@ -89,12 +92,29 @@ def run_notebook(text: str, folder: str, timeout: int) -> dict[str, Any]:
         error = _without_colour(str(problem))
     except Exception:
         error = _without_colour(traceback.format_exc())
+    wall, cpu = time.monotonic() - started, _cpu_of_children() - spent
+    slowness = max(1.0, (before + yardstick()) / 2 / YARDSTICK_SECONDS)
     return {
         "notebook": nbformat.writes(notebook),
-        "wall": time.monotonic() - started,
-        "cpu": _cpu_of_children() - spent,
+        "wall": wall,
+        "cpu": cpu,
+        "slowness": slowness,
         "error": error,
     }
+
+
+def yardstick() -> float:
+    """CPU seconds of a fixed piece of work, half Python and half numpy: how slow this core is just now."""
+    start = time.process_time()
+    table, total = {}, 0.0
+    for i in range(400_000):
+        table[i & 4095] = total
+        total += (i * 0.5) % 7
+    x = np.random.default_rng(0).standard_normal(1_000_000)
+    for _ in range(6):
+        np.sort(x)
+        np.exp(x).sum()
+    return time.process_time() - start
 
 
 def _complaints(notebook: nbformat.NotebookNode) -> str | None:
@@ -171,7 +191,11 @@ def execute(
                 continue
             # One writer: the cache's database is touched by this process only.
             executed = _with_outputs(notebooks[name], nbformat.reads(result["notebook"], as_version=4))
-            data = {"execution_seconds": result["wall"], "cpu_seconds": result["cpu"]}
+            data = {
+                "execution_seconds": result["wall"],
+                "cpu_seconds": result["cpu"],
+                "slowness": result["slowness"],
+            }
             bundle = CacheBundleIn(executed, str(folders[name]), data=data)
             cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
             say(f"  {name}: {result['cpu']:.1f} s of CPU in {result['wall']:.1f} s")
@@ -196,13 +220,17 @@ def _cached(cache: Any, notebook: nbformat.NotebookNode) -> Any:
 
 
 def measured(notebooks: dict[str, nbformat.NotebookNode], cache_path: Path) -> dict[str, dict[str, float]]:
-    """Seconds of every page that the cache holds: ``{"cpu": ..., "wall": ...}``."""
+    """CPU seconds, elapsed seconds and slowness of the core, of every page that the cache holds."""
     cache = get_cache(str(cache_path))
     times = {}
     for name, notebook in notebooks.items():
         record = _cached(cache, notebook)
         if record is not None and "cpu_seconds" in record.data:
-            times[name] = {"cpu": record.data["cpu_seconds"], "wall": record.data["execution_seconds"]}
+            times[name] = {
+                "cpu": record.data["cpu_seconds"],
+                "wall": record.data["execution_seconds"],
+                "slowness": record.data.get("slowness", 1.0),
+            }
     return times
 
 

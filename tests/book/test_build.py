@@ -94,8 +94,10 @@ def test_budget_is_that_of_the_longest_matching_start():
     budgets = {"": 45, "density/": 10}
     assert coursebook.budget_of("density/kde", budgets) == 10
     assert coursebook.budget_of("flows/planar", budgets) == 45
-    times = {"density/kde": {"cpu": 16.0}, "flows/planar": {"cpu": 16.0}}
+    times = {name: {"cpu": 16.0, "slowness": 1.0} for name in ("density/kde", "flows/planar")}
     assert [line.split()[0] for line in coursebook.over_budget(times, budgets, 1.5)] == ["density/kde"]
+    times["density/kde"]["slowness"] = 1.2  # the core was slow, not the page
+    assert coursebook.over_budget(times, budgets, 1.5) == []
 
 
 def test_cpu_time_is_that_of_the_page():
@@ -107,6 +109,7 @@ def test_cpu_time_is_that_of_the_page():
     result = execution.run_notebook(nbformat.writes(notebook), str(ROOT), 60)
     assert result["error"] is None
     assert 1 <= result["cpu"] < result["wall"]
+    assert result["slowness"] >= 1
 
 
 def test_a_cell_that_hangs_is_stopped():
