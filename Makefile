@@ -14,11 +14,11 @@ export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab release serve bench lint lock clean
+.PHONY: help book test lab release students hub serve bench lint lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
-	@echo '  Variables: TORCH=cpu|cuda (build of torch), PYTHON=python3.12 (interpreter), NAME=kde (a lab)'
+	@echo '  Variables: TORCH=cpu|cuda (build of torch), PYTHON=python3.12 (interpreter), NAME=kde (a lab), STUDENTS=DIR (for make students)'
 
 # The CPU wheel comes from PyTorch's own index; where that cannot be reached pip uses what it finds.
 $(READY): requirements.txt pyproject.toml
@@ -53,6 +53,14 @@ lab: $(READY) ## open a lab as a student sees it: make lab NAME=kde
 release: $(READY) ## make the students' version of every lab in labs/release, proven free of leaks
 	@$(RUN)/coursekit release --all --course labs
 
+students: $(READY) ## make the students' repository in STUDENTS: released labs, chapters as notebooks, results
+	@test -n "$(STUDENTS)" || { echo 'Say where: make students STUDENTS=~/students' >&2; exit 2; }
+	@$(RUN)/coursekit release --all --course labs --output $(STUDENTS)
+	@$(RUN)/python book/_ext/notebooks.py $(STUDENTS)
+
+hub: $(READY) ## start a JupyterHub for the course on this machine: http://127.0.0.1:8000
+	@$(RUN)/python deploy/hub.py $(if $(HUB_DIR),--dir $(HUB_DIR))
+
 serve: book ## build the book and serve it on http://localhost:8000
 	@$(RUN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
 
@@ -65,7 +73,7 @@ lint: $(READY) ## ruff (rules and format) and mypy
 lock: ## rewrite requirements.txt with the newest versions that the ranges in pyproject.toml allow
 	@rm -rf _build/lock && $(PYTHON) -m venv _build/lock
 	@_build/lock/bin/pip install --quiet --no-deps --retries 1 --index-url https://download.pytorch.org/whl/cpu $(TORCH_PIN)
-	@_build/lock/bin/pip install --quiet '.[book,labs,test]' 'setuptools>=77'
+	@_build/lock/bin/pip install --quiet '.[book,labs,hub,test]' 'setuptools>=77'
 	@_build/lock/bin/pip freeze --all --exclude coursekit --exclude pip | sed 's/+cpu$$//' > _build/lock.txt
 	@{ echo '# Exact versions of everything, written by `make lock`; ranges live in pyproject.toml.'; cat _build/lock.txt; } > requirements.txt
 

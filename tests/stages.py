@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PYTHON = sys.executable
 PYTEST = [PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadscope"]
 NBVAL = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "300", "labs/source"]
-TOTAL_BUDGET = 45.0
+TOTAL_BUDGET = 50.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def pytest(*arguments: str) -> tuple[str, ...]:
     return (*PYTEST, *arguments)
 
 
-OWN_STAGE = ("test_laws.py", "labs", "grading", "book")
+OWN_STAGE = ("test_laws.py", "labs", "grading", "book", "hub")
 STAGES = [
     Stage(
         "lint",
@@ -61,6 +61,7 @@ STAGES = [
     Stage("sandboxed grading", 10, (pytest("tests/grading"),)),
     Stage("book", 6, ((PYTHON, "book/_ext/build.py"),)),
     Stage("browser", 8, (pytest("tests/book"),)),
+    Stage("hub", 8, (pytest("tests/hub"),)),
 ]
 
 

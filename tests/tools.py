@@ -8,6 +8,7 @@ TOOLS = {
     "chromium": "sudo apt-get install chromium",
     "bwrap": "sudo apt-get install bubblewrap",
     "postgres": "sudo apt-get install postgresql",
+    "npm": "sudo apt-get install npm",
 }
 
 

@@ -4,6 +4,7 @@
 * runs the chapters in parallel before they are read (``execution.py``);
 * ``{execution-times}`` and ``{execution-slack}``: the table of execution times, and what the build tolerates;
 * writes the data of the interactive figures, and loads their script only where a figure is;
+* writes every chapter as a notebook, and the buttons that open it (``launch.py``, ``notebooks.py``);
 * keeps every page readable offline and old addresses alive.
 """
 
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import execution
+import launch
+import notebooks
 from docutils import nodes
 from myst_nb.core.read import create_nb_reader
 from sphinx.application import Sphinx
@@ -251,9 +254,34 @@ def per_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
     colour = course_colours().get(page.split("/")[0])
     if colour:
         context["metatags"] += f"<style>html {{ --part-colour: {colour}; }}</style>"
+    if page in notebooks.chapters() and app.builder.format == "html":
+        context["body"] = with_buttons(app, page, context["body"])
     if "data-figure=" in (context.get("body") or ""):
         app.add_js_file("figure_data.js")
         app.add_js_file("figures.js")
+
+
+def launch_settings(config: Config) -> launch.Launch:
+    """The one place for addresses: ``course_launch`` in ``_config.yml``."""
+    unknown = set(config.course_launch) - set(launch.Launch.__dataclass_fields__)
+    if unknown:
+        raise ExtensionError(f"course_launch: unknown {sorted(unknown)}")
+    return launch.Launch(**config.course_launch)
+
+
+def with_buttons(app: Sphinx, page: str, body: str) -> str:
+    """Write the page's notebook, and put the buttons that open it below the title."""
+    settings = launch_settings(app.config)
+    target = Path(app.outdir) / "notebooks" / f"{page}.ipynb"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    text = notebooks.to_text(notebooks.notebook(page, package=settings.package))
+    execution.write_if_new(target, text)
+    file = os.path.relpath(target, (Path(app.outdir) / f"{page}.html").parent).replace(os.sep, "/")
+    topic = page.split("/")[-1]
+    has_lab = (ROOT / "labs" / "source" / topic / f"{topic}.ipynb").exists()
+    buttons = launch.bar(settings, page, file=file, has_lab=has_lab)
+    head, end, rest = body.partition("</h1>")
+    return f"{head}{end}{buttons}{rest}"
 
 
 SUMMARY = '<summary aria-label="Show or hide the pages below this one">'
@@ -315,6 +343,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         sys.path.insert(0, str(ROOT))
     app.add_config_value("course_budget_seconds", {"": 45}, "env")
     app.add_config_value("course_redirects", {}, "")
+    app.add_config_value("course_launch", {}, "html")
     app.add_config_value("comments_config", {}, "")  # Jupyter Book sets it whether or not it is used
     app.add_directive("execution-times", ExecutionTimes)
     app.add_role("execution-slack", ExecutionSlack())
