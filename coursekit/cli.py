@@ -1,4 +1,4 @@
-"""The command line: ``coursekit doctor`` and ``coursekit data``.
+"""The command line: ``coursekit doctor``, ``coursekit data``, ``coursekit lab`` and the commands of grading.
 
 Taught in :ref:`use`.
 """
@@ -112,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     actions.add_parser("list", help="names, sizes and licences")
     fetch = actions.add_parser("fetch", help="download, verify and keep a data set")
     fetch.add_argument("names", nargs="+", metavar="NAME")
+    _add_lab(commands)
     _add_release(commands)
     _add_feedback(commands)
     _add_grade(commands)
@@ -119,6 +120,17 @@ def _parser() -> argparse.ArgumentParser:
     _add_analysis(commands)
     _add_simulate(commands)
     return parser
+
+
+def _add_lab(commands: Any) -> None:
+    lab = commands.add_parser("lab", help="fetch and open a released lab, or say what is left of it")
+    lab.add_argument("name", metavar="NAME")
+    lab.add_argument(
+        "--from", dest="origin", metavar="WHERE", help="released labs: a folder, or for git to clone"
+    )
+    lab.add_argument("--folder", type=Path, default=Path("."), metavar="DIR", help="where your labs are")
+    lab.add_argument("--check", action="store_true", help="run the visible checks and say what is left")
+    lab.set_defaults(run="coursekit.workbench")
 
 
 def _add_course(command: argparse.ArgumentParser) -> None:
@@ -211,7 +223,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     try:
-        if module := getattr(arguments, "run", None):  # `main(arguments)` of a module of grading
+        if module := getattr(arguments, "run", None):  # `main(arguments)` of another module
             text = importlib.import_module(module).main(arguments)
         elif arguments.command == "doctor":
             text = doctor()

@@ -218,7 +218,9 @@ class LimitedSpawner(LocalProcessSpawner):
             limits.append((resource.RLIMIT_NPROC, self.process_limit))
 
         def prepare() -> None:
-            os.umask(0o077)
+            os.umask(
+                0o022
+            )  # homes are closed; feedback in the exchange is found by its name, and must be read
             os.nice(5)  # the hub answers while kernels compute
             for kind, value in limits:
                 hard = resource.getrlimit(kind)[1]

@@ -122,7 +122,7 @@ c.ExchangeCollect.check_owner = {os.getuid() == 0}
         "student": ["formgrader", "course_list", "create-assignment", "course-list"],
         "instructor": ["course_list", "course-list"],
     }
-    # Over TCP anybody on the machine could listen to what a kernel prints; these sockets lie in a closed folder.
+    # Over TCP anybody on the machine could listen to a kernel; these sockets lie in a closed folder.
     server = {"KernelManager": {"transport": "ipc"}}
     for role, extra in {"student": "" if os.getuid() == 0 else one_user, "instructor": course}.items():
         folder = state / "etc" / role
@@ -131,9 +131,8 @@ c.ExchangeCollect.check_owner = {os.getuid() == 0}
         plugins["@jupyterlab/apputils-extension:announcements"] = True  # asks nobody, fetches nothing
         files = {
             "nbgrader_config.py": exchange + extra,
-            "jupyter_server_config.d/course.json": json.dumps(
-                server | {"ServerApp": {"jpserver_extensions": off}}
-            ),
+            "jupyter_server_config.d/course.json": json.dumps({"ServerApp": {"jpserver_extensions": off}}),
+            "jupyter_server_config.json": json.dumps(server),
             "labconfig/page_config.json": json.dumps({"disabledExtensions": plugins}),
         }
         for name, text in files.items():
@@ -158,7 +157,7 @@ def as_account(name: str, state: Path, command: Sequence[str], cwd: Path) -> Non
         "OMP_NUM_THREADS": "1",
     }
     done = subprocess.run(
-        command, cwd=cwd, env=env, capture_output=True, text=True, check=False, umask=0o077, **who
+        command, cwd=cwd, env=env, capture_output=True, text=True, check=False, umask=0o022, **who
     )
     if done.returncode:
         raise course_hub.Refused(
@@ -275,6 +274,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def ports(state: Path, wanted: int) -> tuple[int, int, int]:
+    """Ports of proxy, hub and the proxy's API: the same after a restart, because servers rely on them."""
+    file = state / "ports.json"
+    known = json.loads(file.read_text()) if file.exists() else [0, 0, 0]
+    chosen = [wanted or known[0] or free_port(), known[1] or free_port(), known[2] or free_port()]
+    file.write_text(json.dumps(chosen))
+    return chosen[0], chosen[1], chosen[2]
+
+
 def options() -> argparse.Namespace:
     is_root = os.getuid() == 0
     parser = argparse.ArgumentParser(prog="hub.py", description="Start the course's hub on this machine.")
@@ -313,13 +321,13 @@ def main() -> None:
     if chosen.prepare_only:
         say(f"{state} is ready.")
         return
-    port = chosen.port or free_port()
+    port, inner, api = ports(state, chosen.port)
     os.environ |= {
         "COURSE_HUB_DIR": str(state),
         "COURSE_HUB_IP": chosen.ip,
         "COURSE_HUB_PORT": str(port),
-        "COURSE_HUB_INNER_PORT": str(free_port()),
-        "COURSE_HUB_PROXY_PORT": str(free_port()),
+        "COURSE_HUB_INNER_PORT": str(inner),
+        "COURSE_HUB_PROXY_PORT": str(api),
         "COURSE_HUB_PROXY": proxy,
         "COURSE_HUB_INSTRUCTOR": chosen.instructor,
     }

@@ -77,6 +77,7 @@ c.Spawner.environment = {
     "JUPYTER_RUNTIME_DIR": lambda spawner: str(state / "homes" / spawner.user.name / ".run"),
     "GIT_CONFIG_SYSTEM": str(state / "etc" / "gitconfig"),
     "COURSE_HUB_DIR": str(state),
+    "COURSEKIT_LABS": str(state / "notebooks.git"),
     # One thread for each kernel: a class shares the processors.
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
 }

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PARTS = ["density", "autoencoders", "latent", "adversarial", "flows", "gaussianization", "disentangling"]
 WITHOUT_MODULE = {"foundations", "practice"}  # parts about what all models share
 HELPERS = {"discrete", "marginals", "rotations"}  # modules that several topics share and no chapter teaches
-SHARED = ["base", "check", "train", "metrics", "data", "plot", "nn", "lab"]
+SHARED = ["base", "check", "train", "metrics", "data", "plot", "nn", "lab", "workbench"]
 TOP_LEVEL = {
     *("README.md", "Makefile", "pyproject.toml", "requirements.txt", "_config.yml", "_toc.yml"),
     *("LICENSE", "CITATION.cff", "CONTRIBUTING.md", "CHANGELOG.md", ".ci", ".github", ".gitignore"),
