@@ -230,6 +230,19 @@ def coerced(model, support):
     return cls(**model.get_params())
 
 
+def planar(model):
+    """Show a model of the plane the first and the last of the columns, whose number scikit-learn varies."""
+
+    def _columns(self, x):
+        return super(cls, self)._columns(x[:, [0, -1]])
+
+    name = f"Planar{type(model).__name__}"
+    cls = globals().setdefault(
+        name, type(name, (type(model),), {"_columns": _columns, "__module__": __name__})
+    )
+    return cls(**model.get_params())
+
+
 def estimators():
     """Every example that is a scikit-learn estimator, in two dimensions where it can be.
 
@@ -238,7 +251,7 @@ def estimators():
     for entry in CATALOGUE.values():
         for model in entry.examples(2 if 2 in entry.dims else max(entry.dims)):
             if isinstance(model, DensityEstimator) and not isinstance(model, Fitted):
-                yield coerced(model, entry.support)
+                yield planar(model) if entry.dims == (2,) else coerced(model, entry.support)
 
 
 @parametrize_with_checks(list(estimators()))
