@@ -18,13 +18,14 @@ from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 
 from coursekit.data.images import digits
-from coursekit.data.toy import Bimodal
+from coursekit.data.toy import Bimodal, SwissRoll
 from coursekit.density.discrete import Categorical, LogisticAutoregression
 from coursekit.density.histogram import Histogram, in_sample_risk, leave_one_out_risk
 from coursekit.density.inverse_cdf import generalized_inverse, invert_cdf
 from coursekit.density.kde import KernelDensity
 from coursekit.density.knn import KNNDensity, mass_on_window
 from coursekit.density.mixture import GaussianMixture
+from coursekit.gaussianization.projections import back_project, filter_views, view_angles, view_histograms
 
 N = 120
 # The lecture's two samples of twenty integers: value to count.
@@ -35,6 +36,8 @@ CLUMPS = Path(__file__).resolve().parents[2] / "results" / "neural_cdf.json"
 ROUNDS = 40
 CHAINS = Path(__file__).resolve().parents[2] / "results" / "denoising.json"
 RESULTS = Path(__file__).resolve().parents[2] / "results"
+# Views of the roll: half-width and number of the bins, pixels per side of the image, numbers of views.
+SCAN = {"reach": 2.4, "bins": 64, "pixels": 48, "views": [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64]}
 WINDOWS = [10.0, 100.0, 1e3, 1e4, 1e5, 1e6]
 
 
@@ -111,6 +114,24 @@ def decoder() -> dict[str, Any]:
     return {key: plane[key] for key in ("layers", "means", "labels")}
 
 
+@cache
+def roll() -> np.ndarray:
+    """Points of the Swiss roll, rounded as they ship, shape (2000, 2)."""
+    return SwissRoll().sample(2000, random_state=5).round(3)
+
+
+def scan_pixels() -> np.ndarray:
+    """Centres of the pixels inside the disc, column by column from below, shape (n, 2)."""
+    axis = SCAN["reach"] * ((np.arange(SCAN["pixels"]) + 0.5) * 2 / SCAN["pixels"] - 1)
+    points = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
+    return points[np.sum(points**2, axis=1) <= SCAN["reach"] ** 2]
+
+
+def _scan_data() -> dict[str, Any]:
+    truth = np.exp(SwissRoll().log_prob(scan_pixels())).round(5)
+    return {**SCAN, "points": roll().ravel().tolist(), "truth": truth.tolist()}
+
+
 def script() -> str:
     """The data as a script that sets one global variable."""
     law = Bimodal()
@@ -128,6 +149,7 @@ def script() -> str:
         "digitChain": _digit_chain_data(),
         "autoencoder": autoencoder(),
         "decoder": decoder(),
+        "scan": _scan_data(),
     }
     return f"window.courseFigures = {json.dumps(data, separators=(',', ':'))};\n"
 
@@ -146,6 +168,7 @@ def reference(figure: str, **settings: Any) -> dict[str, Any]:
         "autoregressive": _autoregressive,
         "autoencoder": _autoencoder,
         "vae": _vae,
+        "projections": _projections,
     }[figure](**settings)
 
 
@@ -263,3 +286,17 @@ def _vae(z1: float, z2: float) -> dict[str, Any]:
         "ink": float(ink.sum()),
         "doubt": float(torch.special.entr(torch.stack([ink, 1 - ink])).sum()),
     }
+
+
+def _projections(views: int, ramp: str) -> dict[str, Any]:
+    angles = view_angles(SCAN["views"][int(views)])
+    edges = SCAN["reach"] * np.linspace(-1, 1, SCAN["bins"] + 1)
+    found = view_histograms(roll(), angles, edges)
+    if ramp == "filtered":
+        found = filter_views(found, edges[1] - edges[0])
+    image = back_project(found, angles, (edges[1:] + edges[:-1]) / 2, scan_pixels())
+    area = (2 * SCAN["reach"] / SCAN["pixels"]) ** 2
+    if ramp == "plain":
+        image /= image.sum() * area
+    truth = np.array(_scan_data()["truth"])
+    return {"y": image, "error": np.sum((image - truth) ** 2) / np.sum(truth**2), "mass": image.sum() * area}

@@ -595,6 +595,86 @@
     },
   };
 
+  /* The roll from its views: histograms along evenly spaced angles, filtered or not, smeared back over the disc. */
+  function scan(count, filtered) {
+    const { reach, bins, pixels, points } = data.scan;
+    const width = (2 * reach) / bins;
+    const total = points.length / 2;
+    const angles = range(count, (k) => (Math.PI * k) / count);
+    const views = angles.map((angle) => {
+      const [c, s] = [Math.cos(angle), Math.sin(angle)];
+      const view = range(bins, () => 0);
+      for (let i = 0; i < points.length; i += 2) view[Math.floor((points[i] * c + points[i + 1] * s + reach) / width)] += 1 / (total * width);
+      return view;
+    });
+    const ramp = (j) => (j === 0 ? 1 / (4 * width * width) : j % 2 ? -1 / (Math.PI * j * width) ** 2 : 0);
+    const sharp = filtered ? views.map((view) => view.map((_, i) => width * sum(view.map((v, j) => v * ramp(i - j))))) : views;
+    const image = [];
+    for (let a = 0; a < pixels; a++) {
+      for (let b = 0; b < pixels; b++) {
+        const [x, y] = [a, b].map((i) => reach * (((i + 0.5) * 2) / pixels - 1));
+        if (x * x + y * y > reach * reach) continue;
+        let value = 0;
+        angles.forEach((angle, k) => {
+          const place = (x * Math.cos(angle) + y * Math.sin(angle) + reach) / width - 0.5; // from the first bin's centre
+          const low = Math.floor(place);
+          if (place === bins - 1) value += sharp[k][bins - 1];
+          else if (place >= 0 && place < bins - 1) value += (1 + low - place) * sharp[k][low] + (place - low) * sharp[k][low + 1];
+        });
+        image.push({ a, b, value: (value * Math.PI) / count });
+      }
+    }
+    return { views, image };
+  }
+
+  FIGURES.projections = {
+    plot: "Left, the density rebuilt from the views; right, one of the views: a histogram of the points along a direction.",
+    height: (width) => (width >= 560 ? 330 : 560),
+    legend: [["ck-shade", "density: the stronger, the higher"], ["ck-bar", "the last of the views, a histogram"]],
+    controls: [
+      {
+        name: "views", label: "Number of views", min: 0, max: data.scan.views.length - 1, step: 1, value: 5,
+        show: (i) => String(data.scan.views[i]),
+      },
+      { name: "ramp", label: "Each view is", options: { filtered: "sharpened by the ramp", plain: "smeared back as it is" } },
+    ],
+    draw(svg, width, { views, ramp }) {
+      const { reach, bins, pixels, views: counts, truth } = data.scan;
+      const count = counts[views];
+      const { views: histograms, image } = scan(count, ramp === "filtered");
+      const area = ((2 * reach) / pixels) ** 2;
+      const values = image.map((pixel) => pixel.value);
+      const scale = ramp === "plain" ? 1 / (sum(values) * area) : 1;
+      const y = values.map((value) => value * scale);
+      const side = Math.min(width - 20, 300) / pixels;
+      image.forEach(({ a, b }, i) => {
+        const place = { x: 8 + side * a, y: 8 + side * (pixels - 1 - b), width: side + 0.3, height: side + 0.3 };
+        const shade = Math.min(Math.max(y[i] / 0.8, 0), 1);
+        if (shade > 0.004) add(svg, "rect", { class: "ck-shade", ...place, "fill-opacity": shade.toFixed(3) });
+      });
+      const middle = 8 + (side * pixels) / 2;
+      const angle = (Math.PI * (count - 1)) / count;
+      const arm = (side * pixels) / 2;
+      const [dx, dy] = [arm * Math.cos(angle), -arm * Math.sin(angle)];
+      add(svg, "circle", { class: "ck-frame", cx: middle, cy: middle, r: arm });
+      add(svg, "line", { class: "ck-guide", x1: middle - dx, y1: middle - dy, x2: middle + dx, y2: middle + dy });
+      const beside = width >= 560;
+      const box = beside
+        ? { left: side * pixels + 64, right: width - 12, top: 22, bottom: 260 }
+        : { left: 46, right: width - 12, top: side * pixels + 34, bottom: 510 };
+      const plot = axes(svg, box, [-reach, reach], [0, 0.9], { x: "place along the line", y: `view ${count} of ${count}` });
+      const step = (2 * reach) / bins;
+      histograms[count - 1].forEach((value, i) => plot.bar(-reach + i * step, -reach + (i + 1) * step, value, "ck-bar"));
+      const error = sum(y.map((value, i) => (value - truth[i]) ** 2)) / sum(truth.map((value) => value * value));
+      const mass = sum(y) * area;
+      const negative = -sum(y.filter((value) => value < 0)) * area;
+      const text =
+        `${count} view${count === 1 ? "" : "s"}: relative squared error ${number(error)}, ` +
+        (ramp === "plain" ? "nothing negative." : `negative mass ${negative.toFixed(2)}, left blank.`);
+      return { text, shown: { y, error, mass } };
+    },
+  };
+
   // --- controls ---------------------------------------------------------------------------------------
 
   function addControl(parent, id, control, changed) {

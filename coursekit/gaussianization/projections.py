@@ -112,15 +112,15 @@ def view_histograms(X: ArrayLike, angles: ArrayLike, edges: ArrayLike) -> Floats
         index = np.floor((X @ _direction(angle) - edges[0]) / width).astype(np.int64)  # (n,)
         if index.min() < 0 or index.max() >= n_bins:
             raise ValueError(
-                f"edges: they reach from {edges[0]:.4g} to {edges[-1]:.4g}, but the view at angle {angle:.4g} "
-                "falls outside; widen them to the largest distance of the data from the origin"
+                f"edges: they reach from {edges[0]:.4g} to {edges[-1]:.4g}, but the view at angle "
+                f"{angle:.4g} falls outside; widen them to the largest distance of the data from the origin"
             )
         row[:] = np.bincount(index, minlength=n_bins) / (len(X) * width)
     return views
 
 
 def ramp_kernel(n_bins: int, width: float) -> Floats:
-    r"""The ramp :math:`|\omega|`, cut off at the bins' own limit, as a kernel on their grid.
+    r"""Return the ramp :math:`|\omega|`, cut off at the bins' own limit, as a kernel on their grid.
 
     .. math:: h(j\tau) = \frac{1}{2\pi} \int_{-\pi/\tau}^{\pi/\tau} \frac{|\omega|}{2\pi}
             e^{i\omega j\tau} \,\mathrm{d}\omega
@@ -386,7 +386,7 @@ class RadonDensity(DensityEstimator):
         return edges, (edges[1:] + edges[:-1]) / 2, 2 * self.radius_ / n_bins
 
     def _raw(self, X: Floats, n_bins: int) -> tuple[Floats, Floats]:
-        """The views and the unclipped estimate on the grid of 2 B by 2 B points, zero outside the disc."""
+        """Return the views and the unclipped estimate on the 2 B by 2 B grid, zero outside the disc."""
         edges, centers, width = self._geometry(n_bins)
         views = view_histograms(X, self.angles_, edges)
         axis = self._axis(n_bins)
@@ -401,7 +401,7 @@ class RadonDensity(DensityEstimator):
         return self.radius_ * ((np.arange(2 * n_bins) + 0.5) / n_bins - 1)
 
     def _least_risk(self, X: Floats) -> int:
-        """The number of bins whose leave-one-out risk, an unbiased guess at MISE - const, is least."""
+        """Find the number of bins whose leave-one-out risk, an unbiased guess at MISE - const, is least."""
         best, least, rises = BINS[0], math.inf, 0
         for n_bins in BINS:
             risk = self._risk(X, n_bins)
@@ -571,7 +571,8 @@ def distance_to_normal(views: ArrayLike) -> Floats:
 
     With sorted values :math:`v_{(i)}` and :math:`z_i = \Phi^{-1}(i/n)`, matching quantiles gives
 
-    .. math:: W_2^2 = 1 + \frac1n \sum_i v_i^2 - 2 \sum_i v_{(i)}\, \bigl(\varphi(z_{i-1}) - \varphi(z_i)\bigr).
+    .. math:: W_2^2 = 1 + \frac1n \sum_i v_i^2
+        - 2 \sum_i v_{(i)}\, \bigl(\varphi(z_{i-1}) - \varphi(z_i)\bigr).
 
     Parameters
     ----------
@@ -590,7 +591,8 @@ def distance_to_normal(views: ArrayLike) -> Floats:
 
     References
     ----------
-    Diaconis and Freedman (1984), Asymptotics of graphical projection pursuit, Annals of Statistics 12, 793-815.
+    Diaconis and Freedman (1984), Asymptotics of graphical projection pursuit, Annals of Statistics 12,
+    793-815.
 
     Notes
     -----

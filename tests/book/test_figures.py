@@ -22,6 +22,7 @@ PAGES = {
     "autoregressive": "flows/autoregressive",
     "autoencoder": "autoencoders/autoencoder",
     "vae": "latent/vae",
+    "projections": "gaussianization/projections",
 }
 # The slider of each figure, and every value of its list of choices.
 SLIDER = {
@@ -36,6 +37,7 @@ SLIDER = {
     "denoising": "step",
     "autoregressive": "pixels",
     "autoencoder": "first",
+    "projections": "views",
 }
 CHOICES = {
     "kde": ["gaussian", "epanechnikov", "box"],
@@ -43,6 +45,7 @@ CHOICES = {
     "mixture": ["2", "3", "5"],
     "denoising": ["plain-0.02", "walkback-0.02", "plain-0.25", "walkback-0.25"],
     "autoregressive": ["0", "1", "5"],
+    "projections": ["filtered", "plain"],
 }
 # Five steps up reach the level 0.35, where the law with atoms jumps; twenty the level of the flat stretch.
 KEYS = {

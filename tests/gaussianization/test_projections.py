@@ -179,7 +179,9 @@ def test_distance_to_normal_is_the_quantile_integral():
     found = P.distance_to_normal(v)
     for row, distance in zip(np.sort(v), found, strict=True):
         pieces = [
-            integrate.quad(lambda z, c=c: (c - z) ** 2 * stats.norm.pdf(z), *stats.norm.ppf([i / 9, (i + 1) / 9]))
+            integrate.quad(
+                lambda z, c=c: (c - z) ** 2 * stats.norm.pdf(z), *stats.norm.ppf([i / 9, (i + 1) / 9])
+            )
             for i, c in enumerate(row)
         ]
         assert distance**2 == pytest.approx(sum(piece[0] for piece in pieces), rel=1e-7)
@@ -219,7 +221,7 @@ def test_background_is_a_share_of_a_round_normal_law():
     normal = stats.multivariate_normal(mixed.center_, mixed.spread_**2 * np.eye(2)).pdf(x)
     expected = 0.75 * np.exp(plain.log_prob(x)) + 0.25 * normal
     np.testing.assert_allclose(np.exp(mixed.log_prob(x)), expected, rtol=1e-10)
-    far = mixed.center_ + [[50.0, 0.0]]
+    far = mixed.center_[None] + 50.0
     assert plain.log_prob(far)[0] == -np.inf
     assert np.isfinite(mixed.log_prob(far)[0])
 
