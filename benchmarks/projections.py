@@ -167,7 +167,7 @@ def mass() -> dict[str, Any]:
             row.append(float(found.sum()) * (axis[1] - axis[0]) ** 2)
         table.append(row)
     return {
-        "metric": "integral over the disc of radius 3.5 of a standard normal law rebuilt from its exact views",
+        "metric": "integral over the disc of radius 3.5 of a normal law rebuilt from its exact views",
         "windows": windows,
         "ramps": ramps,
         "mass": table,
