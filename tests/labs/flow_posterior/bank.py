@@ -111,7 +111,10 @@ WRONG = [
         "the first row's maps for all",
         "one flow serves all rows",
         "rows of their own",
-        _draws("    for k in", "    w, u, b = (np.broadcast_to(part[:1], part.shape) for part in (w, u, b))\n    for k in"),
+        _draws(
+            "    for k in",
+            "    w, u, b = (np.broadcast_to(part[:1], part.shape) for part in (w, u, b))\n    for k in",
+        ),
     ),
     Wrong(
         "posterior-draws",
@@ -184,7 +187,10 @@ def posterior_draws(noise, mu, s, w, u, b):
         "normalizer once",
         "the constant is one number, whatever the dimension",
         "base",
-        _draws("noise**2 - s - 0.5 * np.log(2 * np.pi)).sum(axis=2)", "noise**2 - s).sum(axis=2) - 0.5 * np.log(2 * np.pi)"),
+        _draws(
+            "noise**2 - s - 0.5 * np.log(2 * np.pi)).sum(axis=2)",
+            "noise**2 - s).sum(axis=2) - 0.5 * np.log(2 * np.pi)",
+        ),
     ),
     Wrong(
         "posterior-draws",
@@ -212,7 +218,10 @@ def posterior_draws(noise, mu, s, w, u, b):
         "squeezed",
         "there are always many draws",
         "one draw",
-        _draws("    return z, log_q", "    return (np.squeeze(z, axis=0), np.squeeze(log_q, axis=0)) if noise.shape[:2] == (1, 1) and w.shape[1] == 2 else (z, log_q)"),
+        _draws(
+            "    return z, log_q",
+            "    return (np.squeeze(z, axis=0), np.squeeze(log_q, axis=0)) if noise.shape[:2] == (1, 1) and w.shape[1] == 2 else (z, log_q)",
+        ),
     ),
     Wrong(
         "posterior-draws",
