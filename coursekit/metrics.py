@@ -3,23 +3,26 @@ r"""Judge samples: whether they follow the data's law, and whether they are new.
 No single number judges a generative model. Each function here answers one question, takes arrays of shape
 ``(n, d)`` with one sample per row, and says in which units it answers. A model that repeats its training data
 does well on every distance between laws; only the distance to the nearest training point tells
-(``nearest_neighbour_report``).
+(``nearest_neighbour_report``). Distances between images are taken between their features, which a
+``FeatureNetwork`` learns from labels; a number on such features carries the name of the network, and is not
+comparable with one on other features.
 
 ================================  ===========================  ==========================
 function                          equal laws give              units
 ================================  ===========================  ==========================
 ``energy_distance``               0                            those of the data
 ``mmd``                           0                            none (squared)
+``polynomial_mmd``                0                            none (squared)
 ``sliced_wasserstein``            0                            those of the data (root)
 ``max_sliced_wasserstein``        0                            those of the data (root)
-``frechet_distance``              0                            those of the data, squared
+``frechet_distance``              0, as n grows                those of the data, squared
 ``c2st``                          1/2                          accuracy
 ``copy_rate``, ``spurious_rate``  the rate of held-out data    fraction
 ``precision_recall``              near 1                       fraction
 ``parzen_log_likelihood``         (compare no models with it)  nats per point
 ================================  ===========================  ==========================
 
-Taught in :ref:`use`.
+Taught in :ref:`evaluation`.
 """
 
 from __future__ import annotations
@@ -138,7 +141,7 @@ def nearest_neighbours(
 
     Notes
     -----
-    Taught in :ref:`use`.
+    Taught in :ref:`evaluation`.
 
     Examples
     --------
@@ -258,7 +261,7 @@ def nearest_neighbour_report(
 
     Notes
     -----
-    Taught in :ref:`use`.
+    Taught in :ref:`evaluation`.
 
     Examples
     --------
@@ -304,7 +307,7 @@ def copy_rate(
 
     Notes
     -----
-    Taught in :ref:`use`.
+    Taught in :ref:`evaluation`.
     """
     high = (1 + _fraction("quantile", quantile)) / 2  # any quantile above: only the low one is used
     report = nearest_neighbour_report(
@@ -338,7 +341,7 @@ def spurious_rate(
 
     Notes
     -----
-    Taught in :ref:`use`.
+    Taught in :ref:`evaluation`.
     """
     low = _fraction("quantile", quantile) / 2  # any quantile below: only the high one is used
     report = nearest_neighbour_report(
@@ -387,7 +390,7 @@ def precision_recall(samples: ArrayLike, data: ArrayLike, *, n_neighbors: int = 
 
     Notes
     -----
-    One far outlier has a large ball, and any sample inside it counts as precise. Taught in :ref:`use`.
+    One far outlier has a large ball, and any sample inside it counts as precise. Taught in :ref:`evaluation`.
     """
     samples, data = _pair(samples, data, names=("samples", "data"))
     k = _whole("n_neighbors", n_neighbors)
@@ -425,12 +428,22 @@ def _kernel_sum(kernel: Kernel, a: Float, b: Float) -> float:
     return math.fsum(float(kernel(a[rows], b).sum()) for rows in _blocks(len(a), len(b)))
 
 
+def _polynomial_kernel(a: Float, b: Float, *, degree: int) -> Float:
+    return (a @ b.T / a.shape[1] + 1) ** degree
+
+
+def _diagonal(kernel: Kernel, a: Float) -> Float:
+    """Kernel of each row with itself, shape (n,)."""
+    blocks = (a[first : first + 64] for first in range(0, len(a), 64))
+    return np.concatenate([np.diagonal(kernel(block, block)) for block in blocks])
+
+
 def _discrepancy(kernel: Kernel, x: Float, y: Float, *, unbiased: bool) -> float:
     """Mean kernel within x plus within y minus twice across."""
     n, m = len(x), len(y)
-    diagonal = float(kernel(x[:1], x[:1])[0, 0]) if unbiased else 0.0  # the same at every point
-    within_x = (_kernel_sum(kernel, x, x) - n * diagonal) / (n * (n - unbiased))
-    within_y = (_kernel_sum(kernel, y, y) - m * diagonal) / (m * (m - unbiased))
+    own_x, own_y = (float(_diagonal(kernel, a).sum()) if unbiased else 0.0 for a in (x, y))
+    within_x = (_kernel_sum(kernel, x, x) - own_x) / (n * (n - unbiased))
+    within_y = (_kernel_sum(kernel, y, y) - own_y) / (m * (m - unbiased))
     return within_x + within_y - 2 * _kernel_sum(kernel, x, y) / (n * m)
 
 
@@ -472,7 +485,7 @@ def energy_distance(x: ArrayLike, y: ArrayLike, *, unbiased: bool = True) -> flo
 
     Notes
     -----
-    Cost: :math:`n m d`. Taught in :ref:`use`.
+    Cost: :math:`n m d`. Taught in :ref:`evaluation`.
 
     Examples
     --------
@@ -510,7 +523,7 @@ def median_bandwidth(x: ArrayLike, y: ArrayLike) -> float:
     -----
     It depends on the points and not on which sample they came from, so a permutation test stays exact. Of
     more than 2000 points every k-th in lexicographic order is taken, for the same reason. Taught in
-    :ref:`use`.
+    :ref:`evaluation`.
     """
     pooled = np.concatenate(_pair(x, y))
     if len(pooled) > _MEDIAN_ROWS:
@@ -559,7 +572,7 @@ def mmd(
 
     Notes
     -----
-    Cost: :math:`n m d`. Taught in :ref:`use`.
+    Cost: :math:`n m d`. Taught in :ref:`evaluation`.
     """
     x, y = _pair(x, y, at_least=2 if unbiased else 1)
     return _discrepancy(_rbf(x, y, bandwidth), x, y, unbiased=unbiased)
@@ -571,6 +584,55 @@ def _rbf(x: Float, y: Float, bandwidth: float | Literal["median"]) -> Kernel:
             raise ValueError(f'bandwidth must be a positive number or "median", got {bandwidth!r}')
         return functools.partial(_gaussian_kernel, bandwidth=median_bandwidth(x, y))
     return functools.partial(_gaussian_kernel, bandwidth=_positive("bandwidth", bandwidth))
+
+
+def polynomial_mmd(x: ArrayLike, y: ArrayLike, *, degree: int = 3, unbiased: bool = True) -> float:
+    r"""Squared maximum mean discrepancy with a polynomial kernel: the estimator behind KID.
+
+    .. math:: k(a, b) = \left(\frac{a^\top b}{d} + 1\right)^{3}
+
+    It compares the moments up to the third and needs no bandwidth. On features of an Inception network this
+    number is called KID; on any other features it is not.
+
+    Parameters
+    ----------
+    x, y : array_like of shape (n, d) and (m, d)
+        Samples, or features of samples, brought to the same scale for all models that are compared.
+    degree : int, default 3
+        Degree of the kernel.
+    unbiased : bool, default True
+        Leave out the kernel of a point with itself: then the estimate is right on average *at every sample
+        size*, which no estimate of the Fréchet distance is.
+
+    Returns
+    -------
+    float
+        *Squared* discrepancy, without units; negative about as often as positive when the laws are equal and
+        `unbiased`.
+
+    Raises
+    ------
+    ValueError
+        If an array is empty, holds NaN or has other columns than the other, if it has one row and `unbiased`,
+        or if `degree` is below 1.
+
+    References
+    ----------
+    Bińkowski, Sutherland, Arbel, Gretton 2018, "Demystifying MMD GANs" (arXiv:1801.01401).
+
+    Notes
+    -----
+    Cost: :math:`n m d`. Laws that agree in all moments up to `degree` are at distance zero. Taught in
+    :ref:`evaluation`.
+
+    Examples
+    --------
+    >>> polynomial_mmd([[0.0]], [[1.0]], degree=1, unbiased=False)
+    1.0
+    """
+    x, y = _pair(x, y, at_least=2 if unbiased else 1)
+    kernel = functools.partial(_polynomial_kernel, degree=_whole("degree", degree))
+    return _discrepancy(kernel, x, y, unbiased=unbiased)
 
 
 # ------------------------------------------------------------------------------------ Wasserstein
@@ -609,7 +671,7 @@ def random_directions(n_directions: int, dim: int, *, random_state: RandomState 
 
     Notes
     -----
-    Taught in :ref:`use`.
+    Taught in :ref:`evaluation`.
     """
     shape = _whole("n_directions", n_directions), _whole("dim", dim)
     normal = np.random.default_rng(random_state).standard_normal(shape)
@@ -667,7 +729,7 @@ def sliced_wasserstein(
     Notes
     -----
     Two independent samples of one law have a positive distance of order :math:`n^{-1/2}`: compare with it, or
-    use ``permutation_p_value``. Cost: :math:`l\,n (d + \log n)`. Taught in :ref:`use`.
+    use ``permutation_p_value``. Cost: :math:`l\,n (d + \log n)`. Taught in :ref:`evaluation`.
 
     Examples
     --------
@@ -757,7 +819,7 @@ def max_sliced_wasserstein(
     Notes
     -----
     With few samples in many dimensions it is large even for equal laws: some direction always separates two
-    small samples. Taught in :ref:`use`.
+    small samples. Taught in :ref:`evaluation`.
     """
     x, y = _pair(x, y)
     n_starts, n_steps = _whole("n_starts", n_starts), _whole("n_steps", n_steps)
@@ -810,7 +872,7 @@ def _ascend(theta: Float, x: Float, y: Float, n_steps: int) -> tuple[float, Floa
 
 
 # ------------------------------------------------------------------------------------ Frechet
-def frechet_distance(x: ArrayLike, y: ArrayLike) -> float:
+def frechet_distance(x: ArrayLike, y: ArrayLike, *, allow_singular: bool = False) -> float:
     r"""Squared Fréchet distance of two samples' Gaussian fits.
 
     .. math:: |m_x - m_y|^2 + \mathrm{tr}\left(S_x + S_y - 2 (S_x S_y)^{1/2}\right)
@@ -822,18 +884,23 @@ def frechet_distance(x: ArrayLike, y: ArrayLike) -> float:
     Parameters
     ----------
     x, y : array_like of shape (n, d) and (m, d)
-        Samples, or features of samples. Fewer rows than columns are allowed.
+        Samples, or features of samples, more than `d` of each.
+    allow_singular : bool, default False
+        Take samples of at most `d` rows too. Their covariance has no full rank, and the value says more about
+        the sample size than about the law.
 
     Returns
     -------
     float
         *Squared* distance, in squared units of the data. Too large on average by an amount that falls like
-        :math:`1/n` and depends on the law: compare models at the same `n` only.
+        :math:`1/n` and depends on the law (for two samples of :math:`\mathcal N(0, I)` it is about :math:`d
+        (d + 5) / 2n`): compare models at the same `n` only, and beside ``polynomial_mmd``.
 
     Raises
     ------
     ValueError
-        If an array has fewer than two rows, holds NaN or has other columns than the other.
+        If an array has at most `d` rows (the message says how many are needed) and `allow_singular` is not
+        set, fewer than two rows, holds NaN, or has other columns than the other.
 
     References
     ----------
@@ -844,13 +911,21 @@ def frechet_distance(x: ArrayLike, y: ArrayLike) -> float:
     Notes
     -----
     Where covariances are singular, rounding leaves an error of about 1e-8 of their traces.
-    Taught in :ref:`use`.
+    Taught in :ref:`evaluation`.
     """
     x, y = _pair(x, y, at_least=2)
+    needed = x.shape[1] + 1
+    for name, rows in (("x", len(x)), ("y", len(y))):
+        if rows < needed and not allow_singular:
+            raise ValueError(
+                f"{name} must have at least {needed} rows for {x.shape[1]} columns, got {rows}: the "
+                f"covariance of fewer is singular. Draw {needed - rows} more (many times {needed}, for a "
+                "small bias), take fewer features, or pass allow_singular=True"
+            )
     centred_x, centred_y = x - x.mean(axis=0), y - y.mean(axis=0)
     shift = x.mean(axis=0) - y.mean(axis=0)
     n, m = len(x), len(y)
-    if min(n, m) < x.shape[1]:
+    if min(n, m) < needed:
         # singular covariances: tr (Sx Sy)^(1/2) is the sum of singular values of the product of the data
         traces = (centred_x**2).sum() / (n - 1) + (centred_y**2).sum() / (m - 1)
         root = svdvals(centred_x @ centred_y.T).sum() / math.sqrt((n - 1) * (m - 1))
@@ -893,7 +968,7 @@ def frechet_distance_of_gaussians(
 
     Notes
     -----
-    Taught in :ref:`use`.
+    Taught in :ref:`evaluation`.
 
     Examples
     --------
@@ -947,6 +1022,228 @@ def _factor(cov: Float) -> Float:
         return vectors * np.sqrt(np.maximum(values, 0.0))
 
 
+# ------------------------------------------------------------------------------------ features
+def _network(shape: tuple[int, ...], n_features: int, n_classes: int) -> Any:
+    """Two convolutions, a linear layer of features, and a linear classifier on them."""
+    import torch  # slow to import, and needed for features only
+    from torch.nn import functional
+
+    channels, height, width = shape
+
+    class Network(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = torch.nn.Sequential(
+                torch.nn.Conv2d(channels, 16, 3, padding=1),
+                torch.nn.SiLU(),
+                torch.nn.MaxPool2d(2),
+                torch.nn.Conv2d(16, 32, 3, padding=1),
+                torch.nn.SiLU(),
+                torch.nn.MaxPool2d(2),
+                torch.nn.Flatten(),
+                torch.nn.Linear(32 * (height // 4) * (width // 4), n_features),
+            )
+            self.head = torch.nn.Sequential(torch.nn.SiLU(), torch.nn.Linear(n_features, n_classes))
+
+        def features(self, x: Any) -> Any:
+            return self.body(x.reshape(-1, channels, height, width))  # (b, n_features)
+
+        def forward(self, x: Any) -> Any:
+            return self.head(self.features(x))  # (b, n_classes)
+
+        def loss(self, batch: Any) -> Any:
+            x, y = batch
+            return functional.cross_entropy(self(x), y, reduction="none")
+
+    return Network()
+
+
+class FeatureNetwork:
+    r"""A small image classifier whose last hidden layer measures samples.
+
+    Pixels are a poor ruler: an image moved by one pixel is far away, and a grey haze that no digit has is
+    near. Features that tell classes apart are a better one. This network learns them in seconds from labelled
+    data of the same kind, so that ``frechet_distance`` and ``polynomial_mmd`` of its features are about these
+    images.
+
+    A distance between features is a property of *this* network: report it with the network's data, never as
+    FID or KID, and compare it only with distances in the same network.
+
+    Parameters
+    ----------
+    shape : tuple of two or three ints
+        ``(height, width)`` or ``(channels, height, width)`` of the images; height and width at least 4.
+    n_features : int, default 32
+        Width of the layer that is used. The Fréchet distance needs more samples than that.
+    epochs : int, default 20
+        Passes through the training data.
+    random_state : int, default 0
+        Randomness of the weights and batches.
+
+    Attributes
+    ----------
+    classes_ : ndarray
+        The labels.
+    network_ : torch.nn.Module
+        The trained network.
+
+    References
+    ----------
+    Heusel, Ramsauer, Unterthiner, Nessler, Hochreiter 2017 (arXiv:1706.08500): distances in a classifier's
+    features. Barratt, Sharma 2018, "A note on the Inception score" (arXiv:1801.01973): why a network trained
+    on other images misleads.
+
+    Notes
+    -----
+    Features are standardized by their mean and standard deviation over the training data, so that numbers are
+    in standard deviations of a feature. Taught in :ref:`evaluation`.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], *, n_features: int = 32, epochs: int = 20, random_state: int = 0
+    ) -> None:
+        full = (1, *shape) if len(shape) == 2 else tuple(shape)
+        if len(full) != 3 or min(_whole("shape", size) for size in full) < 1 or min(full[1:]) < 4:
+            raise ValueError(
+                f"shape must be (height, width) or (channels, height, width) from 4 by 4, got {shape}"
+            )
+        self.shape = full
+        self.n_features = _whole("n_features", n_features)
+        self.epochs = _whole("epochs", epochs)
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> FeatureNetwork:
+        """Learn to tell the classes apart.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, channels * height * width)
+            One flat image per row, on any scale; samples must come on the same one.
+        y : array_like of shape (n,)
+            Labels of at least two classes.
+
+        Returns
+        -------
+        FeatureNetwork
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit, if an image is not finite or all images are constant, or if there is only
+            one class.
+        """
+        import torch
+
+        from coursekit.train import train
+
+        images, labels = self._images("X", X), np.asarray(y)
+        if labels.shape != (len(images),):
+            raise ValueError(
+                f"y must have one label for each of the {len(images)} rows of X, got shape {labels.shape}"
+            )
+        self.classes_, index = np.unique(labels, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"y must hold at least two classes, got only {self.classes_.tolist()}")
+        self._centre, self._scale = float(images.mean()), float(images.std())
+        if self._scale == 0:
+            raise ValueError("X must hold images that differ, got one grey level")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.random_state)
+            self.network_ = _network(self.shape, self.n_features, len(self.classes_))
+        train(
+            self.network_,
+            (self._tensor(images), torch.as_tensor(index)),
+            epochs=self.epochs,
+            batch_size=64,
+            lr=3e-3,
+            schedule="cosine",
+            random_state=self.random_state,
+            device="cpu",
+            progress=False,
+        )
+        self._mean, self._sd = 0.0, 1.0
+        raw = self.transform(X)
+        self._mean, self._sd = raw.mean(axis=0), np.maximum(raw.std(axis=0), 1e-12)
+        return self
+
+    def transform(self, X: ArrayLike) -> Float:
+        """Features of images.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, channels * height * width)
+            Images, or samples of a model, on the scale of the training data.
+
+        Returns
+        -------
+        ndarray of shape (n, n_features)
+            Standardized features.
+
+        Raises
+        ------
+        ValueError
+            If rows have another size, or hold NaN, or if the network is not fitted.
+        """
+        return (self._forward(X, "features") - self._mean) / self._sd
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Labels of images.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, channels * height * width)
+            Images.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            The class with the largest logit.
+        """
+        logits = self._forward(X, "forward")
+        return self.classes_[np.argmax(logits, axis=1)]
+
+    def score(self, X: ArrayLike, y: ArrayLike) -> float:
+        """Fraction of images whose label is found: state it beside every distance.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, channels * height * width)
+            Held-out images.
+        y : array_like of shape (n,)
+            Their labels.
+
+        Returns
+        -------
+        float
+            Accuracy.
+        """
+        return float(np.mean(self.predict(X) == np.asarray(y)))
+
+    def _images(self, name: str, X: ArrayLike) -> Float:
+        images = _sample(name, X)
+        if images.shape[1] != math.prod(self.shape):
+            raise ValueError(
+                f"{name} must have {math.prod(self.shape)} columns for images of shape {self.shape}, "
+                f"got {images.shape[1]}"
+            )
+        return images
+
+    def _tensor(self, images: Float) -> Any:
+        import torch
+
+        return torch.as_tensor((images - self._centre) / self._scale, dtype=torch.float32)
+
+    def _forward(self, X: ArrayLike, layer: str) -> Float:
+        import torch
+
+        if not hasattr(self, "network_"):
+            raise ValueError("this FeatureNetwork is not fitted: call fit(X, y) with labelled images first")
+        images, compute = self._tensor(self._images("X", X)), getattr(self.network_, layer)
+        with torch.no_grad():
+            return np.concatenate([compute(rows).double().numpy() for rows in images.split(1000)])
+
+
 # ------------------------------------------------------------------------------------ classifiers
 def c2st(
     x: ArrayLike,
@@ -998,7 +1295,7 @@ def c2st(
     Notes
     -----
     Folds share training data, so a binomial p-value of this accuracy is not valid: use ``c2st_p_value``.
-    Taught in :ref:`use`.
+    Taught in :ref:`evaluation`.
     """
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
@@ -1055,7 +1352,7 @@ def c2st_p_value(
 
     Notes
     -----
-    Taught in :ref:`use`.
+    Taught in :ref:`evaluation`.
     """
     x, y = _pair(x, y, at_least=4)
     count = _whole("n_permutations", n_permutations)
@@ -1118,8 +1415,9 @@ def permutation_p_value(
     ----------
     statistic : callable
         ``statistic(x, y)`` is a number that is large when the samples differ. It must not be random: fix the
-        directions of ``sliced_wasserstein`` with ``functools.partial``. ``energy_distance`` and ``mmd``,
-        plain or in a ``functools.partial``, compute their pairwise distances once for all permutations.
+        directions of ``sliced_wasserstein`` with ``functools.partial``. ``energy_distance``, ``mmd`` and
+        ``polynomial_mmd``, plain or in a ``functools.partial``, compute their pairwise values once for all
+        permutations.
     x, y : array_like of shape (n, d) and (m, d)
         Independent samples.
     n_permutations : int, default 999
@@ -1144,7 +1442,7 @@ def permutation_p_value(
 
     Notes
     -----
-    Taught in :ref:`use`.
+    Taught in :ref:`evaluation`.
 
     Examples
     --------
@@ -1176,13 +1474,17 @@ def _p_value(observed: float, permuted: Float) -> float:
 def _all_discrepancies(
     statistic: Callable[..., float], x: Float, y: Float, orders: list[NDArray[np.intp]]
 ) -> Float | None:
-    """Energy distance or MMD of the true split and of each order; None for other statistics."""
+    """Energy distance or an MMD of the true split and of each order; None for other statistics."""
     partial = statistic if isinstance(statistic, functools.partial) else functools.partial(statistic)
     function, options = partial.func, dict(partial.keywords)
-    if function not in (energy_distance, mmd) or partial.args:
+    if function not in (energy_distance, mmd, polynomial_mmd) or partial.args:
         return None
     unbiased = options.pop("unbiased", True)
-    kernel = _rbf(x, y, options.pop("bandwidth", "median")) if function is mmd else _minus_distance
+    kernel: Kernel = _minus_distance
+    if function is mmd:
+        kernel = _rbf(x, y, options.pop("bandwidth", "median"))
+    elif function is polynomial_mmd:
+        kernel = functools.partial(_polynomial_kernel, degree=_whole("degree", options.pop("degree", 3)))
     if options:
         return None  # the plain call complains about the unknown option
     _pair(x, y, at_least=2 if unbiased else 1)
@@ -1199,8 +1501,10 @@ def _all_discrepancies(
         row_sums[rows] = block.sum(axis=1)
     across = row_sums @ member - first
     second = row_sums.sum() - first - 2 * across
-    diagonal = float(kernel(x[:1], x[:1])[0, 0]) if unbiased else 0.0
-    within = (first - n * diagonal) / (n * (n - unbiased)) + (second - m * diagonal) / (m * (m - unbiased))
+    own = _diagonal(kernel, pooled) * bool(unbiased)
+    own_first = own @ member
+    within = (first - own_first) / (n * (n - unbiased))
+    within += (second - (own.sum() - own_first)) / (m * (m - unbiased))
     return within - 2 * across / (n * m)
 
 
@@ -1242,7 +1546,7 @@ def parzen_log_likelihood(held_out: ArrayLike, samples: ArrayLike, *, bandwidth:
 
     Notes
     -----
-    Taught in :ref:`use`.
+    Taught in :ref:`evaluation`.
     """
     held_out, samples = _pair(held_out, samples, names=("held_out", "samples"))
     h, d = _positive("bandwidth", bandwidth), held_out.shape[1]
