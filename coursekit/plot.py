@@ -27,7 +27,7 @@ COLOR = {
     "flows": "#8A6D00",
     "gaussianization": "#2E7FAF",
     "disentangling": "#5B4FA2",
-    "practice": "#4D4D4D",
+    "practice": "#1B3A57",
 }
 
 _STYLE = {

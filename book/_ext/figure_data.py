@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import stats
+from scipy.integrate import quad
 from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 
@@ -169,6 +171,7 @@ def reference(figure: str, **settings: Any) -> dict[str, Any]:
         "autoencoder": _autoencoder,
         "vae": _vae,
         "projections": _projections,
+        "evaluation": _evaluation,
     }[figure](**settings)
 
 
@@ -300,3 +303,19 @@ def _projections(views: int, ramp: str) -> dict[str, Any]:
         image /= image.sum() * area
     truth = np.array(_scan_data()["truth"])
     return {"y": image, "error": np.sum((image - truth) ** 2) / np.sum(truth**2), "mass": image.sum() * area}
+
+
+def _evaluation(kept: float, scale: float, dimension: float) -> dict[str, Any]:
+    """Nats lost by noise among the samples and by a wrong spread, by quadrature over the chi law."""
+
+    def lost(d: int) -> float:
+        def integrand(r: float) -> float:
+            noise = np.log1p(-kept) + 4 * r * r / 9 - d * np.log(3) if kept < 1 else -np.inf
+            return -np.logaddexp(np.log(kept), noise) * stats.chi.pdf(r, d)
+
+        ends = max(0.0, np.sqrt(d) - 10), np.sqrt(d) + 10
+        return quad(integrand, *ends, points=[np.sqrt(d)], limit=200, epsabs=1e-11, epsrel=1e-11)[0]
+
+    dims = [2**i for i in range(13)]
+    per_column = np.log(scale) + 0.5 / scale**2 - 0.5  # KL of N(0, 1) and N(0, scale^2)
+    return {"y": [lost(d) for d in dims], "wide": [d * per_column for d in dims], "bound": -np.log(kept)}

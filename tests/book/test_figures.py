@@ -23,6 +23,7 @@ PAGES = {
     "autoencoder": "autoencoders/autoencoder",
     "vae": "latent/vae",
     "projections": "gaussianization/projections",
+    "evaluation": "practice/evaluation",
 }
 # The slider of each figure, and every value of its list of choices.
 SLIDER = {
