@@ -39,6 +39,7 @@ SLIDER = {
     "autoregressive": "pixels",
     "autoencoder": "first",
     "projections": "views",
+    "evaluation": "kept",
 }
 CHOICES = {
     "kde": ["gaussian", "epanechnikov", "box"],
