@@ -605,49 +605,50 @@
         `${number(sum(ink))} pixels of ink expected; the decoder's doubt is ${number(doubt)} nats.`;
       return { text, shown: { y: ink, ink: sum(ink), doubt } };
     },
-    evaluation: {
-      plot: "Above, nats lost by two faulty models against the number of dimensions; below, fifty samples of the noisy one.",
-      height: 400,
-      legend: [["ck-model", "noise among the samples"], ["ck-other", "every sample a little too wide"], ["ck-guide", "the bound"]],
-      controls: [
-        { name: "kept", label: "Samples that are noise", min: -4, max: 0, step: 0.1, value: -2, read: (v) => 10 ** v, show: (v) => `${number(100 * (1 - v))} %` },
-        { name: "scale", label: "Spread, times", min: 1, max: 1.3, step: 0.01, value: 1.1, show: (v) => v.toFixed(2) },
-        { name: "dimension", label: "Dimensions d", min: 0, max: 12, step: 1, value: 6, read: (v) => 2 ** v, show: String },
-      ],
-      draw(svg, width, { kept, scale, dimension }) {
-        const powers = range(13, (i) => i);
-        const y = powers.map((i) => noiseCost(kept, 2 ** i));
-        const wide = powers.map((i) => 2 ** i * (Math.log(scale) + 0.5 / scale ** 2 - 0.5));
-        const bound = -Math.log(kept);
-        const plot = axes(svg, panel(width, 0, 300), [0, 12], [0, 12], {
-          x: "dimensions d",
-          y: "nats lost",
-          xticks: [0, 2, 4, 6, 8, 10, 12],
-          xformat: (i) => String(2 ** i),
-        });
-        const place = Math.log2(dimension);
-        plot.line(0, bound, 12, bound, "ck-guide");
-        plot.curve(powers, y, "ck-model");
-        plot.curve(powers, wide, "ck-other");
-        plot.line(place, 0, place, 12, "ck-guide");
-        plot.dot(place, y[place], "ck-model");
-        plot.dot(place, wide[place], "ck-other");
-        const step = (width - 24) / 25;
-        const good = Math.round(50 * kept);
-        for (let i = 0; i < 50; i++) {
-          // the good ones spread evenly over the row
-          const isGood = Math.floor(((i + 1) * good) / 50) > Math.floor((i * good) / 50);
-          const box = { x: 12 + (i % 25) * step, y: 318 + Math.floor(i / 25) * 36, width: Math.min(step - 3, 26), height: Math.min(step - 3, 26) };
-          add(svg, "rect", { class: "ck-paper", ...box });
-          if (isGood) add(svg, "rect", { class: "ck-ink", ...box });
-        }
-        const bits = (nats) => number(nats / (dimension * Math.LN2));
-        const text =
-          `In ${dimension} dimension${dimension === 1 ? "" : "s"}, ${number(100 * (1 - kept))} % noise costs ${number(y[place])} nats ` +
-          `(${bits(y[place])} bits per dimension), at most ${number(bound)}; a spread of ${scale.toFixed(2)} times the right one ` +
-          `costs ${number(wide[place])} nats (${bits(wide[place])}). Filled squares, ${good} of 50: samples of the true law.`;
-        return { text, shown: { y, wide, bound } };
-      },
+  };
+
+  FIGURES.evaluation = {
+    plot: "Above, nats lost by two faulty models against the number of dimensions; below, fifty samples of the noisy one.",
+    height: 400,
+    legend: [["ck-model", "noise among the samples"], ["ck-other", "every sample a little too wide"], ["ck-guide", "the bound"]],
+    controls: [
+      { name: "kept", label: "Samples that are noise", min: -4, max: 0, step: 0.1, value: -2, read: (v) => 10 ** v, show: (v) => `${number(100 * (1 - v))} %` },
+      { name: "scale", label: "Spread, times", min: 1, max: 1.3, step: 0.01, value: 1.1, show: (v) => v.toFixed(2) },
+      { name: "dimension", label: "Dimensions d", min: 0, max: 12, step: 1, value: 6, read: (v) => 2 ** v, show: String },
+    ],
+    draw(svg, width, { kept, scale, dimension }) {
+      const powers = range(13, (i) => i);
+      const y = powers.map((i) => noiseCost(kept, 2 ** i));
+      const wide = powers.map((i) => 2 ** i * (Math.log(scale) + 0.5 / scale ** 2 - 0.5));
+      const bound = -Math.log(kept);
+      const plot = axes(svg, panel(width, 0, 300), [0, 12], [0, 12], {
+        x: "dimensions d",
+        y: "nats lost",
+        xticks: [0, 2, 4, 6, 8, 10, 12],
+        xformat: (i) => String(2 ** i),
+      });
+      const place = Math.log2(dimension);
+      plot.line(0, bound, 12, bound, "ck-guide");
+      plot.curve(powers, y, "ck-model");
+      plot.curve(powers, wide, "ck-other");
+      plot.line(place, 0, place, 12, "ck-guide");
+      plot.dot(place, y[place], "ck-model");
+      plot.dot(place, wide[place], "ck-other");
+      const step = (width - 24) / 25;
+      const good = Math.round(50 * kept);
+      for (let i = 0; i < 50; i++) {
+        // the good ones spread evenly over the row
+        const isGood = Math.floor(((i + 1) * good) / 50) > Math.floor((i * good) / 50);
+        const box = { x: 12 + (i % 25) * step, y: 318 + Math.floor(i / 25) * 36, width: Math.min(step - 3, 26), height: Math.min(step - 3, 26) };
+        add(svg, "rect", { class: "ck-paper", ...box });
+        if (isGood) add(svg, "rect", { class: "ck-ink", ...box });
+      }
+      const bits = (nats) => number(nats / (dimension * Math.LN2));
+      const text =
+        `In ${dimension} dimension${dimension === 1 ? "" : "s"}, ${number(100 * (1 - kept))} % noise costs ${number(y[place])} nats ` +
+        `(${bits(y[place])} bits per dimension), at most ${number(bound)}; a spread of ${scale.toFixed(2)} times the right one ` +
+        `costs ${number(wide[place])} nats (${bits(wide[place])}). Filled squares, ${good} of 50: samples of the true law.`;
+      return { text, shown: { y, wide, bound } };
     },
   };
 
