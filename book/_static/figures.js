@@ -621,7 +621,7 @@
       const y = powers.map((i) => noiseCost(kept, 2 ** i));
       const wide = powers.map((i) => 2 ** i * (Math.log(scale) + 0.5 / scale ** 2 - 0.5));
       const bound = -Math.log(kept);
-      const plot = axes(svg, panel(width, 0, 300), [0, 12], [0, 12], {
+      const plot = axes(svg, panel(width, 0, 300), [0, 12.4], [0, 12], {
         x: "dimensions d",
         y: "nats lost",
         xticks: [0, 2, 4, 6, 8, 10, 12],
