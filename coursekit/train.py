@@ -176,6 +176,8 @@ def train(
     FloatingPointError
         If the loss or a weight stops being finite; the message names the step, the learning rate and the last
         checkpoint, which is always finite.
+    torch.OutOfMemoryError
+        If a batch does not fit into memory; the message names the batch size to try.
     CheckpointError
         If the checkpoint cannot be read, or belongs to another model, other data or other settings.
 
@@ -260,6 +262,7 @@ def train(
     with (
         _own_global_generators(place, _derive(seed, "global", team.rank)),
         _bar(progress, total, team) as bar,
+        _memory_for(batch_size, place),
     ):
         if found:
             file.restore(found, noise, place)
@@ -360,6 +363,23 @@ def _scheduler(schedule: Any, optimizer: torch.optim.Optimizer, total: int) -> A
             "schedule: ReduceLROnPlateau needs a loss at every step; give a schedule that needs none"
         )
     return scheduler
+
+
+@contextmanager
+def _memory_for(batch_size: int, place: torch.device) -> Iterator[None]:
+    """Say which batch size to try when one does not fit, on a GPU or on a CPU."""
+    try:
+        yield
+    except RuntimeError as error:
+        words = str(error).lower()
+        short = isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in words
+        if not short:
+            raise
+        hint = f"try batch_size={batch_size // 2}" if batch_size > 1 else "the model itself is too large"
+        said = str(error).strip().splitlines()[0] if str(error).strip() else "out of memory"
+        raise torch.OutOfMemoryError(
+            f"batch_size={batch_size} does not fit into the memory of {_name(place)}: {hint} ({said})"
+        ) from error
 
 
 def _held_out_loss(

@@ -723,3 +723,41 @@ def test_bad_models():
         fit(Scalar(), blob().double(), epochs=1)
     with pytest.raises(ValueError, match="no parameter that requires a gradient"):
         fit(Noisy().requires_grad_(False), blob(), epochs=1)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_a_batch_that_does_not_fit_names_the_size_to_try(error):
+    class Large(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def loss(self, batch):
+            if len(batch) > 32:
+                raise error
+            return (batch - self.weight).square().sum(dim=1)
+
+    X = torch.zeros(200, 1)
+    with pytest.raises(torch.OutOfMemoryError, match="try batch_size=32"):
+        train(Large(), X, epochs=1, batch_size=64, random_state=0, device="cpu")
+    train(Large(), X, epochs=1, batch_size=32, random_state=0, device="cpu")
+
+
+def test_other_errors_of_a_loss_stay_as_they_are():
+    class Broken(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def loss(self, batch):
+            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="mat1") as caught:
+        train(Broken(), torch.zeros(10, 1), epochs=1, random_state=0, device="cpu")
+    assert not isinstance(caught.value, torch.OutOfMemoryError)
