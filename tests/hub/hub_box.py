@@ -31,12 +31,12 @@ LAB = "inverse_cdf"
 ARTIFACTS = ROOT / "_build" / "hub-tests"  # logs and screenshots of the last run
 
 
-def wait_for(what: str, ready: Callable[[], Any], patience: float = PATIENCE) -> Any:
+def wait_for(what: str, ready: Callable[[], Any]) -> Any:
     """Ask again until there is an answer."""
-    until = time.monotonic() + patience
+    until = time.monotonic() + PATIENCE
     while not (answer := ready()):
         if time.monotonic() > until:
-            raise TimeoutError(f"not within {patience:.0f} s: {what}")
+            raise TimeoutError(f"not within {PATIENCE:.0f} s: {what}")
         time.sleep(0.3)
     return answer
 
