@@ -280,8 +280,8 @@ class Fitted(DensityEstimator):
     """A torch module as a scikit-learn estimator: numpy in, numpy out.
 
     ``Fitted(RealNVP, layers=8, epochs=50, random_state=0).fit(X)`` builds ``RealNVP(d, layers=8)`` for data
-    with `d` columns and trains it by :py:func:`coursekit.train.train`. It works in ``Pipeline`` and
-    ``GridSearchCV``.
+    with `d` columns and trains it by :py:func:`coursekit.train.train`, or by the module's own ``fit`` where
+    it has one. It works in ``Pipeline`` and ``GridSearchCV``.
 
     Parameters
     ----------
@@ -300,7 +300,7 @@ class Fitted(DensityEstimator):
     module_ : torch.nn.Module
         The trained module.
     history_ : coursekit.train.History
-        Losses and learning rates.
+        Losses and learning rates (of a module with its own ``fit``: its ``history``).
     n_features_in_ : int
         Number of columns of the training data.
 
@@ -358,7 +358,8 @@ class Fitted(DensityEstimator):
         from coursekit.train import train
 
         data = self._training_data(X, at_least=2)
-        known = set(inspect.signature(train).parameters)
+        own = getattr(self.module, "fit", None)  # fitted layer by layer, without `train`
+        known = set(inspect.signature(own or train).parameters)
         if twice := known & set(inspect.signature(self.module).parameters) & set(self._options):
             raise TypeError(
                 f"{sorted(twice)}: options of train and of {self.module.__name__} alike; rename one"
@@ -369,7 +370,12 @@ class Fitted(DensityEstimator):
         with torch.random.fork_rng([]):
             torch.default_generator.manual_seed(seed)
             self.module_ = self.module(data.shape[1], **building).to(dtype)
-        self.history_ = train(self.module_, torch.tensor(data, dtype=dtype), random_state=seed, **training)
+        tensor = torch.tensor(data, dtype=dtype)
+        if own is not None:
+            self.module_.fit(tensor, random_state=seed, **training)
+            self.history_ = getattr(self.module_, "history", None)
+        else:
+            self.history_ = train(self.module_, tensor, random_state=seed, **training)
         return self
 
     @available_if(_module_has("log_prob"))

@@ -3,16 +3,18 @@ r"""Iterative Gaussianization: turn the data, make every axis Gaussian, repeat u
 .. math:: x_{k+1} = \Psi_k(R_k x_k), \qquad
     \log p(x) = \log\mathcal N(z; 0, I) + \sum_k \sum_i \log \psi_{k,i}'\bigl((R_k x_k)_i\bigr)
 
-No gradient of a loss runs through the layers: each is fitted once, to the data as the earlier ones left them. The
-result is a bijection with an exact log-density, which samples by its inverse. ``SlicedTransport`` goes the other
-way, from latent to data, and shows why that is harder.
+No gradient of a loss runs through the layers: each is fitted once, to the data as the earlier ones left
+them. The result is a bijection with an exact log-density, which samples by its inverse. ``SlicedTransport``
+goes the other way, from latent to data, and shows why that is harder.
 
 Taught in :ref:`iterative`.
 """
 
 from __future__ import annotations
 
+import functools
 import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -27,7 +29,9 @@ from coursekit.gaussianization.marginals import (
     KDEMap,
     KnotMap,
     MarginalMap,
+    MixtureMap,
     PolynomialMap,
+    SplineMap,
     _FromHistogram,
     all_sum,
     histogram,
@@ -45,10 +49,14 @@ def _maker(choice: Make | None, named: dict[str, Any], default: Callable[[], nn.
         return default
     if isinstance(choice, str):
         if choice not in named:
-            raise ValueError(f"{what}: got {choice!r}, expected one of {sorted(named)} or a function without arguments")
+            raise ValueError(
+                f"{what}: got {choice!r}, expected one of {sorted(named)} or a function without arguments"
+            )
         return named[choice]
     if not callable(choice):
-        raise TypeError(f"{what}: got {type(choice).__name__}, expected a name or a function that makes a layer")
+        raise TypeError(
+            f"{what}: got {type(choice).__name__}, expected a name or a function that makes a layer"
+        )
     return choice
 
 
@@ -62,11 +70,15 @@ def _fresh(generator: torch.Generator) -> torch.Generator:
     return generator
 
 
+_SPLINE = functools.partial(SplineMap, knots=8, shrink=0.5)  # few knots: the laws fit to 150 rows
+_MIXTURE = functools.partial(MixtureMap, components=3, knots=100, shrink=0.2)
+
+
 @catalogued(
     examples=lambda d: [
         Fitted(IterativeGaussianizer, layers=8, random_state=0),
-        Fitted(IterativeGaussianizer, layers=6, rotation="haar", marginal="spline", patience=None, random_state=0),
-        Fitted(IterativeGaussianizer, layers=3, rotation="ica", marginal="mixture", patience=None, random_state=0),
+        Fitted(IterativeGaussianizer, layers=6, rotation="haar", marginal=_SPLINE, random_state=0),
+        Fitted(IterativeGaussianizer, layers=2, rotation="ica", marginal=_MIXTURE, random_state=0),
     ],
     dims=(1, 2, 3),
     cost={
@@ -78,8 +90,8 @@ def _fresh(generator: torch.Generator) -> torch.Generator:
 class IterativeGaussianizer(nn.Module):
     r"""A list of layers, fitted one after another: rotation, marginal map, rotation, marginal map, ...
 
-    Each layer is fitted to what the earlier ones made of the data. If some data are held out, fitting stops when
-    their likelihood stops rising, and the layers after the best one are dropped.
+    Each layer is fitted to what the earlier ones made of the data. If some data are held out, fitting stops
+    when their likelihood stops rising, and the layers after the best one are dropped.
 
     Parameters
     ----------
@@ -89,21 +101,22 @@ class IterativeGaussianizer(nn.Module):
         How many pairs of a rotation and a marginal map, at most; or the architecture itself, as a list of
         unfitted layer objects with ``fit``, ``forward_and_log_det`` and ``inverse``.
     rotation : str or callable, optional
-        Name ("haar", "householder", "ica", "max-sliced", "pca") or maker of a rotation; by default the directions
-        of largest likelihood gain, ``MaxSliced(objective="likelihood")``.
+        Name ("haar", "householder", "ica", "max-sliced", "pca") or maker of a rotation; by default the
+        directions of largest likelihood gain, ``MaxSliced(objective="likelihood")``.
     marginal : str or callable, optional
-        Name ("ecdf", "kde", "mixture", "polynomial", "quantile", "spline") or maker of a marginal map; by default
-        a kernel estimate with a tenth of Gaussian tail, pulled halfway to the identity,
-        ``KDEMap(tail=0.1, shrink=0.5)``.
+        Name ("ecdf", "kde", "mixture", "polynomial", "quantile", "spline") or maker of a marginal map; by
+        default a kernel estimate, pulled halfway to the identity: ``KDEMap(shrink=0.5)``.
     patience : int, optional
-        Stop after so many layers without a better held-out likelihood, and keep the best. None fits all layers.
+        Stop after so many layers without a better held-out likelihood, and keep the best. None fits all
+        layers.
 
     Attributes
     ----------
     layers : torch.nn.ModuleList
         The fitted layers, in the order from data to latent.
     history : dict
-        "train" and "held_out": mean negative log-likelihood after each marginal map, in nats.
+        "train" and "held_out": mean negative log-likelihood after each marginal map, in nats; "cpu_seconds":
+        processor time since the fit began.
 
     Raises
     ------
@@ -112,8 +125,9 @@ class IterativeGaussianizer(nn.Module):
 
     References
     ----------
-    Chen and Gopinath, 2000, "Gaussianization" (NIPS 13). Laparra, Camps-Valls and Malo, 2011, arXiv:1602.00229
-    (rotation-based). Dai and Seljak, 2021, arXiv:2007.00674 (max-sliced directions, shrinking).
+    Chen and Gopinath, 2000, "Gaussianization" (NIPS 13). Laparra, Camps-Valls and Malo, 2011,
+    arXiv:1602.00229 (rotation-based). Dai and Seljak, 2021, arXiv:2007.00674 (max-sliced directions,
+    shrinking).
 
     Notes
     -----
@@ -147,7 +161,7 @@ class IterativeGaussianizer(nn.Module):
         if patience is not None and (not isinstance(patience, int) or patience < 1):
             raise ValueError(f"patience: got {patience!r}, expected None or a whole number of at least 1")
         turn = _maker(rotation, ROTATIONS, lambda: MaxSliced(objective="likelihood"), "rotation")
-        bend = _maker(marginal, MARGINALS, lambda: KDEMap(tail=0.1, shrink=0.5), "marginal")
+        bend = _maker(marginal, MARGINALS, lambda: KDEMap(shrink=0.5), "marginal")
         if isinstance(layers, int):
             plan = [make() for _ in range(layers) for make in (turn, bend)]
         else:
@@ -192,8 +206,8 @@ class IterativeGaussianizer(nn.Module):
         Raises
         ------
         TypeError, ValueError
-            If `x` is no finite tensor of that shape in the module's dtype, has fewer than two rows, or a column
-            that is constant or a copy of another.
+            If `x` is no finite tensor of that shape in the module's dtype, has fewer than two rows, or a
+            column that is constant or a copy of another.
         """
         x = check_rows(x, self.dim, like=self.center).to(self.center.device)
         if held_out is not None:
@@ -245,7 +259,9 @@ class IterativeGaussianizer(nn.Module):
         correlation = (covariance / torch.outer(deviation, deviation)).fill_diagonal_(0)
         if n > 2 and bool((correlation.abs() > 1 - 1e-12).any()):
             i, j = sorted(int(k) for k in (correlation.abs() > 1 - 1e-12).nonzero()[0])
-            raise ValueError(f"x: columns {i} and {j} are copies of one another, so that there is no density; drop one")
+            raise ValueError(
+                f"x: columns {i} and {j} are copies of one another, so that there is no density; drop one"
+            )
         self.center.copy_(mean)
         self.log_scale.copy_(deviation.log())
 
@@ -258,7 +274,7 @@ class IterativeGaussianizer(nn.Module):
         if held_out is not None:
             rows["held_out"] = self._start(held_out)
         log_dets = {name: value.new_zeros(len(value)) for name, value in rows.items()}
-        self.history = {"train": [], "held_out": []}
+        self.history, clock = {"train": [], "held_out": [], "cpu_seconds": []}, time.process_time()
         best, kept, since = math.inf, len(self.layers), 0
         for k, layer in enumerate(self.layers):
             layer.fit(rows["train"], generator=generator)
@@ -270,6 +286,7 @@ class IterativeGaussianizer(nn.Module):
                 continue
             for name in rows:
                 self.history[name].append(self._mean_loss(rows[name], log_dets[name]))
+            self.history["cpu_seconds"].append(time.process_time() - clock)
             if held_out is not None and self.patience is not None:
                 if self.history["held_out"][-1] < best:
                     best, kept, since = self.history["held_out"][-1], k + 1, 0
@@ -281,7 +298,9 @@ class IterativeGaussianizer(nn.Module):
 
     def _mean_loss(self, z: Tensor, log_det: Tensor) -> float:
         value = (self._base_loss(z) - log_det).double().sum()
-        return float(all_sum(value) / all_sum(value.new_tensor(float(len(z)))) + self.log_scale.double().sum())
+        return float(
+            all_sum(value) / all_sum(value.new_tensor(float(len(z)))) + self.log_scale.double().sum()
+        )
 
     def _base_loss(self, z: Tensor) -> Tensor:
         return 0.5 * z.square().sum(dim=1) + 0.5 * self.dim * math.log(2 * math.pi)
@@ -301,9 +320,9 @@ class IterativeGaussianizer(nn.Module):
     ) -> IterativeGaussianizer:
         """Fit to data larger than memory: several passes over batches, each batch seen alone.
 
-        The marginal maps see every row, by histograms that add up exactly. Rotations that look at data see the
-        first `sample` rows only, so let these be in random order. A pass runs the earlier layers again, so the
-        cost grows with the square of the depth: it buys memory with time.
+        The marginal maps see every row, by histograms that add up exactly. Rotations that look at data see
+        the first `sample` rows only, so let these be in random order. A pass runs the earlier layers again,
+        so the cost grows with the square of the depth: it buys memory with time.
 
         Parameters
         ----------
@@ -329,7 +348,8 @@ class IterativeGaussianizer(nn.Module):
         for layer in self.layers:
             if isinstance(layer, MarginalMap) and not isinstance(layer, _FromHistogram):
                 raise ValueError(
-                    f"marginal: {type(layer).__name__} needs a whole column in memory; use 'kde', 'quantile' or 'spline'"
+                    f"marginal: {type(layer).__name__} needs a whole column in memory; use 'kde', 'quantile' "
+                    "or 'spline'"
                 )
         generator = _seeded(random_state)
         self.history = {"train": [], "held_out": []}
@@ -461,11 +481,15 @@ class IterativeGaussianizer(nn.Module):
             The samples.
         """
         like = self.center
-        return self.inverse(torch.randn(n, self.dim, generator=generator, dtype=like.dtype, device=like.device))
+        return self.inverse(
+            torch.randn(n, self.dim, generator=generator, dtype=like.dtype, device=like.device)
+        )
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *args: Any) -> None:
-        """A file holds as many layers as early stopping left."""
-        held = {int(key[len(prefix) + 7 :].split(".")[0]) for key in state if key.startswith(prefix + "layers.")}
+        """Drop layers that the file does not hold: it has as many as early stopping left."""
+        held = {
+            int(key[len(prefix) + 7 :].split(".")[0]) for key in state if key.startswith(prefix + "layers.")
+        }
         if held and max(held) + 1 < len(self.layers):
             self.layers = self.layers[: max(held) + 1]
         self.fitted = bool(held)
@@ -551,7 +575,7 @@ def covariance_recursion(
 
 
 def expected_excursions(dim: int, layers: int, n: int) -> float:
-    r"""Expected number of times that a fresh point leaves the fitted ranges: :math:`2 d L/(n + 1)`.
+    r"""Count how often a fresh point is expected to leave the fitted ranges: :math:`2 d L/(n + 1)`.
 
     Of `n + 1` exchangeable values the last is the smallest or the largest with probability :math:`2/(n+1)`; a
     fresh point meets :math:`d L` fitted ranges. (Exact in the first layer, where fresh and fitted points are
@@ -589,8 +613,8 @@ class SlicedTransport(nn.Module):
     r"""From latent to data: move a cloud of latent points so that random views of it match those of the data.
 
     In each layer latents and data are turned by one Haar rotation; on each axis the i-th smallest latent is
-    brought to the i-th smallest datum (one-dimensional optimal transport), a curve is fitted to these pairs, and
-    the cloud is turned back. The curves are kept, so that fresh latents can go the same way.
+    brought to the i-th smallest datum (one-dimensional optimal transport), a curve is fitted to these pairs,
+    and the cloud is turned back. The curves are kept, so that fresh latents can go the same way.
 
     The cloud that was fitted always arrives. Whether *fresh* latents do is another question: they leave the
     fitted ranges, and what happens then is the curve's choice of extrapolation.
@@ -643,7 +667,8 @@ class SlicedTransport(nn.Module):
         super().__init__()
         if min(dim, layers) < 1 or knots < 3 or (latents is not None and latents < 2):
             raise ValueError(
-                f"dim={dim!r}, layers={layers!r}, knots={knots!r}, latents={latents!r}: expected at least 1, 1, 3, 2"
+                f"dim={dim!r}, layers={layers!r}, knots={knots!r}, latents={latents!r}: expected at least "
+                "1, 1, 3, 2"
             )
         if curve not in ("quantile", "polynomial"):
             raise ValueError(f"curve: got {curve!r}, expected 'quantile' or 'polynomial'")
@@ -651,7 +676,9 @@ class SlicedTransport(nn.Module):
         self.rotations = nn.ModuleList([Haar() for _ in range(layers)])
         self.curves = nn.ModuleList(
             [
-                KnotMap() if curve == "quantile" else PolynomialMap(degree=degree, monotone=False, support=support)
+                KnotMap()
+                if curve == "quantile"
+                else PolynomialMap(degree=degree, monotone=False, support=support)
                 for _ in range(layers)
             ]
         )
@@ -709,7 +736,9 @@ class SlicedTransport(nn.Module):
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw fresh latents and transport them: (n, dim)."""
         like = self.spot
-        return self.transport(torch.randn(n, self.dim, generator=generator, dtype=like.dtype, device=like.device))
+        return self.transport(
+            torch.randn(n, self.dim, generator=generator, dtype=like.dtype, device=like.device)
+        )
 
 
 def _sorted_quantiles(x: Tensor, level: Tensor) -> Tensor:

@@ -1,11 +1,11 @@
 r"""One-dimensional increasing maps, fitted column by column: the half of a layer that bends.
 
-If :math:`F` is the distribution function of a column, :math:`z = \Phi^{-1}(F(x))` is standard normal. The maps
-here differ in how they estimate :math:`F`. All but the polynomial are then stored in one form, a table of knots
-:math:`(x_k, z_k)` with slopes, evaluated by one rational-quadratic formula that is increasing for *any*
-increasing knots and positive slopes, with linear tails beyond the last knots. So the map that is used is a
-bijection of the line with an exact derivative, whatever was estimated, and the density of a model made of
-such maps integrates to one.
+If :math:`F` is the distribution function of a column, :math:`z = \Phi^{-1}(F(x))` is standard normal. The
+maps here differ in how they estimate :math:`F`. All but the polynomial are then stored in one form, a table
+of knots :math:`(x_k, z_k)` with slopes, evaluated by one rational-quadratic formula that is increasing for
+*any* increasing knots and positive slopes, with linear tails beyond the last knots. So the map that is used
+is a bijection of the line with an exact derivative, whatever was estimated, and the density of a model made
+of such maps integrates to one.
 
 Taught in :ref:`iterative`.
 """
@@ -72,7 +72,7 @@ def _alone(name: str) -> None:
 
 def _check_columns(x: Tensor) -> None:
     if x.ndim != 2 or len(x) < 2:
-        raise ValueError(f"x: got shape {tuple(x.shape)}, expected (n, d) with at least 2 rows to fit a marginal")
+        raise ValueError(f"x: got shape {tuple(x.shape)}, expected (n, d) with at least 2 rows")
     _check_range(x.amin(dim=0), x.amax(dim=0))
 
 
@@ -112,7 +112,7 @@ class KnotMap(MarginalMap):
 
     .. math:: z = z_k + h\,\frac{s\xi^2 + \delta_0\,\xi(1-\xi)}{s + (\delta_0 + \delta_1 - 2s)\,\xi(1-\xi)} .
 
-    With both slopes equal to the chord it is the straight line, so that a piecewise linear map is a table too.
+    With both slopes equal to the chord it is the straight line: a piecewise linear map is a table too.
 
     Parameters
     ----------
@@ -245,10 +245,10 @@ class KnotMap(MarginalMap):
 
 
 def histogram(x: Tensor, low: Tensor, high: Tensor, cells: int) -> Tensor:
-    """Counts (d, cells) of the columns of `x` (n, d) on equal cells from `low` to `high` (d,).
+    """Count the columns of `x` (n, d) on equal cells from `low` to `high` (d,): (d, cells).
 
-    Values beyond the ends count in the last cells. The counts of two parts of the data add up to those of the
-    whole, exactly: this is what streaming and several processes rely on.
+    Values beyond the ends count in the last cells. The counts of two parts of the data add up to those of
+    the whole, exactly: this is what streaming and several processes rely on.
     """
     k = ((x - low) * (cells / (high - low))).clamp(0, cells - 1).long()
     k = k + cells * torch.arange(x.shape[1], device=x.device)
@@ -265,7 +265,7 @@ def smooth(mass: Tensor, bandwidth: Tensor) -> Tensor:
 
 
 def probit_of_cells(mass: Tensor) -> Tensor:
-    """Normal quantiles (d, K - 1) at the inner edges of cells with `mass` (d, K) above zero, summing to one."""
+    """Give the normal quantiles (d, K - 1) at the inner edges of cells with `mass` (d, K), summing to one."""
     below = mass.cumsum(dim=1)[:, :-1]
     above = mass.flip(1).cumsum(dim=1).flip(1)[:, 1:]
     least = torch.finfo(mass.dtype).tiny
@@ -292,7 +292,7 @@ class _FromHistogram(KnotMap):
         self.cells = cells
 
     def grid(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-        """Ends of the grid, from the range of the data: a fifth wider on either side."""
+        """Give the ends of the grid, from the range of the data: a fifth wider on either side."""
         _check_range(low, high)
         margin = 0.2 * (high - low)
         return low - margin, high + margin
@@ -315,8 +315,15 @@ class KDEMap(_FromHistogram):
     .. math:: F(x) = (1 - \epsilon)\,\frac1n \sum_i \Phi\Bigl(\frac{x - x_i}{h}\Bigr) + \epsilon\,
         \Phi\Bigl(\frac{x - m}{s}\Bigr), \qquad h = c \cdot 0.9\,\min(s, \mathrm{IQR}/1.34)\,n^{-1/5}
 
-    The Gaussian part, with the column's own mean and deviation, gives the tails: without it the map beyond the
-    data is as steep as the kernel, and held-out likelihood is lost there.
+    with the estimate then narrowed about its mean, so that the kernel adds no variance. The Gaussian part,
+    with the column's own mean and deviation, does two things. It gives the tails: without it the map beyond
+    the data is as steep as the kernel. And it damps noise: a column that looks no less Gaussian than `n`
+    Gaussian numbers would should be left alone. With :math:`\hat J` the estimate's divergence from that
+    Gaussian in nats,
+
+    .. math:: \epsilon = \max\Bigl(\text{tail},\; \frac{\text{noise} \cdot s}{n h \hat J}\Bigr),
+
+    because the divergence that chance alone gives a kernel estimate is of the order :math:`s/(nh)`.
 
     Parameters
     ----------
@@ -325,7 +332,10 @@ class KDEMap(_FromHistogram):
     bandwidth : float
         Factor :math:`c` on Silverman's rule.
     tail : float
-        Weight :math:`\epsilon` of the Gaussian.
+        Least weight of the Gaussian.
+    noise : float
+        How much of the gain counts as chance, in units of :math:`s/(nh)`; 0 leaves the weight at `tail`.
+        Where directions were searched for, chance gives more than in a fixed one.
     shrink : float
         Weight of the identity, see ``KnotMap``.
 
@@ -339,19 +349,27 @@ class KDEMap(_FromHistogram):
     _uniform = True
 
     def __init__(
-        self, *, cells: int = 256, bandwidth: float = 1.0, tail: float = 0.01, shrink: float = 0.0, noise: float = 0.0
+        self,
+        *,
+        cells: int = 256,
+        bandwidth: float = 1.0,
+        tail: float = 0.1,
+        noise: float = 2.0,
+        shrink: float = 0.0,
     ) -> None:
         super().__init__(cells=cells, shrink=shrink)
-        if not (bandwidth > 0 and 0 < tail < 1):
-            raise ValueError(f"bandwidth={bandwidth!r}, tail={tail!r}: expected above 0, and in (0, 1)")
+        if not (bandwidth > 0 and 0 < tail < 1 and noise >= 0):
+            raise ValueError(
+                f"bandwidth={bandwidth!r}, tail={tail!r}, noise={noise!r}: expected above 0, in (0, 1), "
+                "at least 0"
+            )
         self.bandwidth, self.tail, self.noise = bandwidth, tail, noise
 
     def _weight(self, soft: Tensor, tail: Tensor, effective: Tensor) -> Tensor:
-        """Weight (d, 1) of the Gaussian."""
+        """Weight (d, 1) of the Gaussian, from its cells, the estimate's, and n h / s."""
         ratio = torch.where(soft > 0, soft / tail.clamp(min=1e-12), 1.0)
-        gain = (soft * ratio.log()).sum(dim=1)
-        w = (self.noise / effective / gain.clamp(min=1e-12)).clamp(self.tail, 0.999)
-        return w[:, None]
+        gain = (soft * ratio.log()).sum(dim=1).clamp(min=1e-12)  # nats
+        return (self.noise / effective / gain).clamp(self.tail, 0.999)[:, None]
 
     def fit_counts(self, counts: Tensor, low: Tensor, high: Tensor) -> MarginalMap:
         """Fit to counts (d, cells) on the grid from `low` to `high` (d,)."""
@@ -369,7 +387,7 @@ class KDEMap(_FromHistogram):
         soft = smooth(mass, h / width)
         narrow = (1 + (h / deviation).square()).rsqrt()  # undoes the variance that the kernel adds
         soft = torch.where(soft > 1e-12, soft, 0.0)  # below is the rounding of the FFT
-        tail = normal_cells(((edges - mean[:, None]) / deviation[:, None]))
+        tail = normal_cells((edges - mean[:, None]) / deviation[:, None])
         soft = soft / soft.sum(dim=1, keepdim=True)
         weight = self._weight(soft, tail, n * h / deviation)
         soft = (1 - weight) * soft + weight * tail
@@ -440,7 +458,8 @@ class SplineMap(QuantileMap):
 
     References
     ----------
-    Gregory and Delbourgo, 1982; Durkan et al., 2019, arXiv:1906.04032; Dai and Seljak, 2021, arXiv:2007.00674.
+    Gregory and Delbourgo, 1982; Durkan et al., 2019, arXiv:1906.04032; Dai and Seljak, 2021,
+    arXiv:2007.00674.
 
     Taught in :ref:`iterative`.
     """
@@ -452,7 +471,7 @@ class SplineMap(QuantileMap):
 
 
 def _slopes(x: Tensor, z: Tensor) -> Tensor:
-    """Slopes (d, K) at knots: weighted harmonic means of the chords on both sides; the last chords at the ends."""
+    """Slopes (d, K) at knots: weighted harmonic means of the chords beside them; at the ends, the chords."""
     width = x.diff(dim=1)
     chord = z.diff(dim=1) / width
     inner = (width[:, :-1] + width[:, 1:]) / (width[:, 1:] / chord[:, :-1] + width[:, :-1] / chord[:, 1:])
@@ -575,8 +594,8 @@ class MixtureMap(KnotMap):
 class PolynomialMap(MarginalMap):
     r"""Least squares for normal scores by a polynomial: instructive, and not to be recommended.
 
-    A polynomial fitted to :math:`(x_{(i)}, \Phi^{-1}((i - \tfrac12)/n))` need not increase, and beyond the data
-    it runs away. With ``monotone=True`` it is pulled towards the best straight line just far enough to
+    A polynomial fitted to :math:`(x_{(i)}, \Phi^{-1}((i - \tfrac12)/n))` need not increase, and beyond the
+    data it runs away. With ``monotone=True`` it is pulled towards the best straight line just far enough to
     increase on the support; the line's slope is positive, so some pull always suffices.
 
     Parameters
@@ -587,8 +606,6 @@ class PolynomialMap(MarginalMap):
         Pull until it increases. Without that the map has no log-determinant and no inverse where it falls.
     support : {"linear", "clip", None}
         Beyond the fitted range: go on along the tangent, stay at the end's value, or follow the polynomial.
-    targets : Tensor, optional
-        Not set by the user: ``SlicedTransport`` fits to other values than normal scores.
 
     Raises
     ------
@@ -652,7 +669,7 @@ class PolynomialMap(MarginalMap):
         return inside, (t - inside if self.support_kind == "linear" else torch.zeros_like(t))
 
     def value(self, x: Tensor) -> Tensor:
-        """The map alone, whether or not it increases."""
+        """Evaluate the map alone, whether or not it increases."""
         t, beyond = self._split(x)
         slope = _horner(_derivative(self.coefficients), t)
         return _horner(self.coefficients, t) + slope * beyond
@@ -670,8 +687,8 @@ class PolynomialMap(MarginalMap):
         flat = self.support_kind == "clip" and bool((t.abs() == 1).any())
         if flat or not bool((slope > 0).all()):
             raise ValueError(
-                "PolynomialMap: the fitted polynomial does not increase here, so that there is no density; use "
-                "monotone=True and support='linear'"
+                "PolynomialMap: the fitted polynomial does not increase here, so that there is no density; "
+                "use monotone=True and support='linear'"
             )
         z = _horner(self.coefficients, t) + slope * beyond
         return z, (slope * 2 / (self.high - self.low)).log().sum(dim=1)
@@ -690,7 +707,8 @@ class PolynomialMap(MarginalMap):
         d = _derivative(self.coefficients)
         low, high = (_horner(self.coefficients, side * end) for side in (-1, 1))
         beyond = torch.where(z < low, (z - low) / _horner(d, -end), (z - high).clamp(min=0) / _horner(d, end))
-        left, right, target = -torch.ones_like(z), torch.ones_like(z), torch.minimum(torch.maximum(z, low), high)
+        left, right = -torch.ones_like(z), torch.ones_like(z)
+        target = torch.minimum(torch.maximum(z, low), high)
         for _ in range(56):
             middle = 0.5 * (left + right)
             less = _horner(self.coefficients, middle) < target

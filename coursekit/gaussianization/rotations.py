@@ -1,8 +1,8 @@
 r"""Rotations: the half of a layer that turns the data, so that the next marginals have something to do.
 
-Each is a layer of its own, ``fit / forward_and_log_det / inverse``, that ends as one stored matrix
-:math:`z = W (x - m)`. For an orthogonal :math:`W` the log-determinant is zero and the inverse is the transpose;
-ICA and PCA with whitening also scale, and their log-determinant counts.
+Each is a layer of its own, ``fit / forward_and_log_det / inverse``, that ends as one stored matrix,
+:math:`z = W (x - m)`. For an orthogonal :math:`W` the log-determinant is zero and the inverse is the
+transpose; ICA and PCA with whitening also scale, and their log-determinant counts.
 
 Taught in :ref:`iterative`.
 """
@@ -23,8 +23,8 @@ __all__ = ["ICA", "PCA", "Haar", "Householder", "MaxSliced", "Rotation", "haar_m
 def haar_matrix(dim: int, *, generator: torch.Generator | None = None, like: Tensor | None = None) -> Tensor:
     """Draw an orthogonal matrix uniformly (from Haar measure): QR of a Gaussian matrix, signs fixed.
 
-    The plain Q of a QR decomposition is *not* uniform: LAPACK's choice of signs makes its diagonal lean to one
-    side. Multiplying each column by the sign of R's diagonal repairs it.
+    The plain Q of a QR decomposition is *not* uniform: LAPACK's choice of signs makes its diagonal lean to
+    one side. Multiplying each column by the sign of R's diagonal repairs it.
 
     Parameters
     ----------
@@ -81,7 +81,9 @@ class Rotation(nn.Module):
         """Choose the map for `x` (n, d), and return itself."""
         raise NotImplementedError
 
-    def set_matrix(self, matrix: Tensor, *, center: Tensor | None = None, orthogonal: bool = True) -> Rotation:
+    def set_matrix(
+        self, matrix: Tensor, *, center: Tensor | None = None, orthogonal: bool = True
+    ) -> Rotation:
         """Store the map; its log-determinant is zero if `orthogonal`, else computed once."""
         self.matrix = matrix
         self.center = matrix.new_zeros(len(matrix)) if center is None else center
@@ -136,7 +138,7 @@ class PCA(Rotation):
     Raises
     ------
     ValueError
-        If `whiten` and the covariance is singular: constant or duplicated columns, or fewer rows than columns.
+        If `whiten` and the covariance is singular: constant or duplicated columns, or too few rows.
 
     References
     ----------
@@ -163,8 +165,8 @@ def _deviations(eigenvalues: Tensor) -> Tensor:
     """Roots of the eigenvalues of a covariance, refused where it is singular."""
     if not bool(eigenvalues[0] > 1e-10 * eigenvalues[-1]):
         raise ValueError(
-            "x: the covariance is singular (constant or duplicated columns, or fewer rows than columns), so "
-            "that whitening would divide by zero; drop columns, add noise, or use a rotation that does not whiten"
+            "x: the covariance is singular (constant or duplicated columns, or fewer rows than columns), "
+            "so that whitening would divide by zero; drop columns, add noise, or use another rotation"
         )
     return eigenvalues.sqrt()
 
@@ -248,7 +250,9 @@ class Householder(Rotation):
         v = torch.randn(self.reflections, x.shape[1], generator=generator, dtype=torch.float64)
         return self.set_matrix(nn.functional.normalize(v).to(x))
 
-    def set_matrix(self, matrix: Tensor, *, center: Tensor | None = None, orthogonal: bool = True) -> Rotation:
+    def set_matrix(
+        self, matrix: Tensor, *, center: Tensor | None = None, orthogonal: bool = True
+    ) -> Rotation:
         """Store the directions, rows of length one (k, d)."""
         super().set_matrix(matrix)
         self.center = matrix.new_zeros(matrix.shape[1])
@@ -263,7 +267,7 @@ class Householder(Rotation):
         return x, self.log_det.expand(len(x))
 
     def inverse(self, z: Tensor) -> Tensor:
-        """The same reflections in reverse order: each undoes itself."""
+        """Reflect in reverse order: each reflection undoes itself."""
         for v in self.matrix.flip(0):
             z = z - 2 * torch.outer(z @ v, v)
         return z
@@ -273,9 +277,10 @@ class MaxSliced(Rotation):
     r"""The rotation whose axes look least Gaussian, by ascent on the orthogonal group.
 
     With :math:`y = R x`, the sum over the axes of :math:`W_2^2(y_i, N(0, 1))` is a constant less twice
-    :math:`\sum_i \mathbb E[g_i(y_i)\, y_i]`, where :math:`-g_i` is the map that makes axis `i` Gaussian, and
-    the sum of :math:`-\mathbb E \log f_i(y_i)` changes with the score :math:`g_i = (\log f_i)'`. Either way the
-    steepest turn is the skew part of :math:`M = \mathbb E[g(y)\, y^\top]`, and a step along it is
+    :math:`\sum_i \mathbb E[\psi_i(y_i)\, y_i]`, where :math:`\psi_i = -g_i` makes axis `i` Gaussian; and the
+    sum of :math:`\mathbb E \log f_i(y_i)`, the likelihood of the axes, has the score :math:`g_i = (\log
+    f_i)'`. Either way the steepest turn is the skew part of :math:`M = \mathbb E[g(y)\, y^\top]`, and a step
+    along it
 
     .. math:: R \leftarrow (I - \tfrac{\eta}{2} A)^{-1} (I + \tfrac{\eta}{2} A)\, R, \qquad
         A = \frac{M - M^\top}{\|M - M^\top\|} ,
@@ -293,6 +298,9 @@ class MaxSliced(Rotation):
         Rows to use, at most; another choice in each layer.
     first, last : float
         Sizes of the first and the last step.
+    bandwidth : float
+        Factor on the normal-reference bandwidth of the density whose score is followed. Twice the reference
+        keeps the search from chasing noise.
 
     Raises
     ------
@@ -317,16 +325,20 @@ class MaxSliced(Rotation):
         sample: int = 20_000,
         first: float = 0.4,
         last: float = 0.03,
+        bandwidth: float = 2.0,
     ) -> None:
         super().__init__()
         if objective not in ("wasserstein", "likelihood"):
             raise ValueError(f"objective: got {objective!r}, expected 'wasserstein' or 'likelihood'")
-        if not (isinstance(steps, int) and steps >= 0 and sample >= 2 and 0 < last <= first):
+        if not (
+            isinstance(steps, int) and steps >= 0 and sample >= 2 and 0 < last <= first and bandwidth > 0
+        ):
             raise ValueError(
-                f"steps={steps!r}, sample={sample!r}, first={first!r}, last={last!r}: expected a count, at "
-                "least 2 rows, and 0 < last <= first"
+                f"steps={steps!r}, sample={sample!r}, first={first!r}, last={last!r}, "
+                f"bandwidth={bandwidth!r}: expected a count, at least 2 rows, 0 < last <= first, and above 0"
             )
         self.objective, self.steps, self.sample, self.first, self.last = objective, steps, sample, first, last
+        self.bandwidth = bandwidth
 
     def fit(self, x: Tensor, *, generator: torch.Generator | None = None) -> Rotation:
         """Climb from a Haar rotation; the columns of `x` (n, d) must be roughly standardized."""
@@ -349,7 +361,7 @@ class MaxSliced(Rotation):
         return self.set_matrix(left @ right)
 
     def _pull(self, y: Tensor, n: Tensor) -> Tensor:
-        """The function g at each number of `y` (n, d), interpolated from a table over equal cells."""
+        """Give g at each number of `y` (n, d), interpolated from a table over equal cells."""
         edge, cells = y.new_full((y.shape[1],), self._BOUND), self._CELLS
         mass = all_sum(histogram(y, -edge, edge, cells)).double() / n
         width = 2 * self._BOUND / cells
@@ -358,7 +370,8 @@ class MaxSliced(Rotation):
             table = -torch.cat([z[:, :1], 0.5 * (z[:, 1:] + z[:, :-1]), z[:, -1:]], dim=1)
         else:
             middle = -self._BOUND + width * (torch.arange(cells, device=y.device) + 0.5)
-            soft = smooth(mass, 1.06 * n.double() ** -0.2 / width * edge.double() / self._BOUND)
+            h = self.bandwidth * 1.06 * n.double() ** -0.2 / width  # in cells
+            soft = smooth(mass, h.expand(len(mass)))
             log_f = (soft + 0.02 * width * torch.exp(-0.5 * middle.double() ** 2) + 1e-5).log()
             table = nn.functional.pad((log_f[:, 2:] - log_f[:, :-2]) / (2 * width), (1, 1), mode="replicate")
         t = (y + self._BOUND) / width - 0.5
