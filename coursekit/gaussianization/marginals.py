@@ -37,6 +37,11 @@ def _phi(z: Tensor) -> Tensor:
     return torch.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
 
 
+def _normal_cdf(x: Tensor) -> Tensor:
+    """Evaluate the normal distribution function; ``torch.special.ndtr`` loses its lower tail below -8."""
+    return 0.5 * torch.special.erfc(-x / math.sqrt(2))
+
+
 def _team() -> bool:
     return torch.distributed.is_available() and torch.distributed.is_initialized()
 
@@ -278,7 +283,7 @@ def normal_cells(edges: Tensor) -> Tensor:
     edges = nn.functional.pad(edges[:, 1:-1], (1, 0), value=-math.inf)
     edges = nn.functional.pad(edges, (0, 1), value=math.inf)
     side = torch.where(edges[:, 1:] + edges[:, :-1] > 0, -1.0, 1.0)  # look at the half where nothing cancels
-    mass = (torch.special.ndtr(side * edges[:, 1:]) - torch.special.ndtr(side * edges[:, :-1])).abs()
+    mass = (_normal_cdf(side * edges[:, 1:]) - _normal_cdf(side * edges[:, :-1])).abs()
     return mass.clamp(min=1e-300)
 
 
@@ -434,7 +439,7 @@ class QuantileMap(_FromHistogram):
         # A trace of mass in every cell makes the distribution function strictly increasing.
         mass = counts / n + 1e-9
         below = nn.functional.pad(mass.cumsum(dim=1), (1, 0)) / mass.sum(dim=1, keepdim=True)
-        level = torch.special.ndtr(z).expand(len(counts), -1).contiguous()
+        level = _normal_cdf(z).expand(len(counts), -1).contiguous()
         k = (torch.searchsorted(below, level) - 1).clamp(0, self.cells - 1)
         start = below.gather(1, k)
         part = (level - start) / (below.gather(1, k + 1) - start)
@@ -584,7 +589,7 @@ class MixtureMap(KnotMap):
         share = torch.linspace(0, 1, self.knots, dtype=x.dtype, device=x.device)[:, None, None]
         at = low + (high - low) * share  # (knots, 1, d)
         t = (at - mean) / deviation  # (knots, K, d)
-        below, above = ((weight * torch.special.ndtr(side * t)).sum(dim=1) for side in (1, -1))
+        below, above = ((weight * _normal_cdf(side * t)).sum(dim=1) for side in (1, -1))
         lower, upper = (torch.special.ndtri(part.clamp(min=1e-300)) for part in (below, above))
         z = torch.where(below < 0.5, lower, -upper)  # (knots, d)
         slopes = (weight * _phi(t) / deviation).sum(dim=1) / _phi(z)
