@@ -15,7 +15,8 @@ prints a table and writes `results/gaussianization.json`, row by row (resumable)
 "toy" is the ten-dimensional curved law below, whose log-density is known; "gap" is the mean of its log p less
 that of the model over the same 10,000 test points, in nats. "fit" and "score" (10,000 points) are process CPU
 seconds on one thread; what is compared stands in one row, run back to back. "mass" is the integral of the
-density over the plane.
+density over the plane. With ``--steps`` it writes `results/gaussianization_steps.json` instead: the points of
+the figure that readers move.
 """
 
 from __future__ import annotations
@@ -328,6 +329,37 @@ def refit(seed: int, device: str = "cpu", *, n: int = 4000, steps: int = 500) ->
     return found
 
 
+# ------------------------------------------------------------------------------------ the moving figure
+
+
+def steps(layers: int = 16, points: int = 240) -> dict[str, Any]:
+    """Held-out points of the roll after each layer, and fresh latents as the layers are undone."""
+    law = SwissRoll()
+    x, held = (torch.tensor(law.sample(n, random_state=seed)) for n, seed in ((4000, 0), (2000, 1)))
+    marginal = functools.partial(KDEMap, shrink=0.2, bandwidth=0.5)
+    model = IterativeGaussianizer(
+        2, layers=layers, rotation="haar", marginal=marginal, patience=None
+    ).double()
+    model.fit(x, random_state=0)
+    scale, pairs = model.log_scale.exp(), list(zip(model.layers[::2], model.layers[1::2], strict=True))
+    z = (held - model.center) / scale
+    log_det = torch.full((len(z),), -float(model.log_scale.sum()), dtype=z.dtype)
+    forward, loss = [z[:points]], [-float(model._base_loss(z).neg().add(log_det).mean())]
+    for turn, bend in pairs:
+        z = turn.forward_and_log_det(z)[0]
+        z, more = bend.forward_and_log_det(z)
+        log_det = log_det + more
+        forward.append(z[:points])
+        loss.append(-float(model._base_loss(z).neg().add(log_det).mean()))
+    w = torch.randn(points, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    backward = [w]
+    for turn, bend in reversed(pairs):
+        w = turn.inverse(bend.inverse(w))
+        backward.append(w)
+    frames = {"forward": forward, "backward": backward}
+    return {**{k: [f.round(decimals=3).tolist() for f in v] for k, v in frames.items()}, "loss": loss}
+
+
 # ------------------------------------------------------------------------------------ the table
 
 ROWS: dict[str, Callable[[str], dict[str, Any]]] = {
@@ -370,8 +402,17 @@ def summary(rows: dict[str, Any]) -> Table:
 def main(argv: list[str] | None = None) -> None:
     parser = arguments(__doc__.split("\n")[0], devices=("cpu", "cuda"))
     parser.add_argument("--only", nargs="*", help="rows to compute")
+    parser.add_argument(
+        "--steps", action="store_true", help="write results/gaussianization_steps.json instead"
+    )
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
+    if options.steps:
+        figure = Results(
+            "gaussianization_steps", settings={"seed": 0}, path=options.output, fresh=options.fresh
+        )
+        figure.row("steps", steps)
+        return
     results = Results(
         "gaussianization", settings=SETTINGS, device=options.device, path=options.output, fresh=options.fresh
     )

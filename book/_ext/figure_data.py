@@ -134,6 +134,12 @@ def _scan_data() -> dict[str, Any]:
     return {**SCAN, "points": roll().ravel().tolist(), "truth": truth.tolist()}
 
 
+def steps() -> dict[str, Any]:
+    """Points of the roll by layer, as ``python -m benchmarks.gaussianization --steps`` stored them."""
+    row = json.loads((RESULTS / "gaussianization_steps.json").read_text(encoding="utf-8"))["rows"]["steps"]
+    return {name: row[name] for name in ("forward", "backward", "loss")}
+
+
 def script() -> str:
     """The data as a script that sets one global variable."""
     law = Bimodal()
@@ -152,6 +158,7 @@ def script() -> str:
         "autoencoder": autoencoder(),
         "decoder": decoder(),
         "scan": _scan_data(),
+        "steps": steps(),
     }
     return f"window.courseFigures = {json.dumps(data, separators=(',', ':'))};\n"
 
@@ -172,6 +179,7 @@ def reference(figure: str, **settings: Any) -> dict[str, Any]:
         "vae": _vae,
         "projections": _projections,
         "evaluation": _evaluation,
+        "iterative": _iterative,
     }[figure](**settings)
 
 
@@ -319,3 +327,12 @@ def _evaluation(kept: float, scale: float, dimension: float) -> dict[str, Any]:
     dims = [2**i for i in range(13)]
     per_column = np.log(scale) + 0.5 / scale**2 - 0.5  # KL of N(0, 1) and N(0, scale^2)
     return {"y": [lost(d) for d in dims], "wide": [d * per_column for d in dims], "bound": -np.log(kept)}
+
+
+def _iterative(layers: int, way: str) -> dict[str, Any]:
+    points = np.array(steps()[way][int(layers)])
+    return {
+        "y": points.ravel(),
+        "radius": (points**2).sum(axis=1).mean(),
+        "loss": steps()["loss"][int(layers)],
+    }

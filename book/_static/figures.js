@@ -732,6 +732,34 @@
     },
   };
 
+  FIGURES.iterative = {
+    plot: "A cloud of points in the plane after some layers, with circles at one and two standard deviations.",
+    height: (width) => Math.min(width - 58, 360) + 60,
+    legend: [["ck-point", "points"], ["ck-truth", "one and two standard deviations of the normal law"]],
+    controls: [
+      { name: "layers", label: "Layers applied", min: 0, max: 16, step: 1, value: 0, show: String },
+      { name: "way", label: "Way", options: { forward: "held-out data to latent", backward: "fresh latents to data" } },
+    ],
+    draw(svg, width, { layers, way }) {
+      const side = Math.min(width - 58, 360);
+      const plot = axes(svg, { left: 46, right: 46 + side, top: 14, bottom: 14 + side }, [-3.5, 3.5], [-3.5, 3.5], { x: "first column", y: "second column" });
+      for (const radius of [1, 2]) {
+        const turn = grid(0, 2 * Math.PI, 90);
+        plot.curve(turn.map((t) => radius * Math.cos(t)), turn.map((t) => radius * Math.sin(t)), "ck-truth");
+      }
+      const points = data.steps[way][layers];
+      for (const [x, y] of points) if (Math.abs(x) < 3.5) plot.dot(x, y, "ck-point").setAttribute("r", 2.2);
+      const radius = sum(points.map(([x, y]) => x * x + y * y)) / points.length;
+      const loss = data.steps.loss[layers];
+      const mean = `mean squared radius ${radius.toFixed(2)} (normal law: 2)`;
+      const text =
+        way === "forward"
+          ? `${layers} layer${layers === 1 ? "" : "s"}: held-out negative log-likelihood ${loss.toFixed(3)} nats; ${mean}.`
+          : `${layers} of 16 layers undone: ${mean}.`;
+      return { text, shown: { y: points.flat(), radius, loss } };
+    },
+  };
+
   // --- controls ---------------------------------------------------------------------------------------
 
   function addControl(parent, id, control, changed) {

@@ -1,4 +1,6 @@
-"""Gaussianization: one-dimensional views of a law, and maps built from coursekit.gaussianization.iterative import (
+"""Gaussianization: one-dimensional views of a law, and maps built from them that make it normal."""
+
+from coursekit.gaussianization.iterative import (
     IterativeGaussianizer,
     SlicedTransport,
     covariance_recursion,
@@ -14,18 +16,6 @@ from coursekit.gaussianization.marginals import (
     QuantileMap,
     SplineMap,
 )
-from coursekit.gaussianization.rotations import (
-    ICA,
-    PCA,
-    Haar,
-    Householder,
-    MaxSliced,
-    Rotation,
-    haar_matrix,
-)
-from them that make it normal.
-"""
-
 from coursekit.gaussianization.projections import (
     RadonDensity,
     back_project,
@@ -36,6 +26,15 @@ from coursekit.gaussianization.projections import (
     ramp_kernel,
     view_angles,
     view_histograms,
+)
+from coursekit.gaussianization.rotations import (
+    ICA,
+    PCA,
+    Haar,
+    Householder,
+    MaxSliced,
+    Rotation,
+    haar_matrix,
 )
 
 __all__ = [

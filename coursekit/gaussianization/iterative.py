@@ -552,8 +552,8 @@ def covariance_recursion(
 
     References
     ----------
-    Draxler, Kuhmann, Sorrenson, Rother and Koethe, 2023, "On the convergence rate of Gaussianization with
-    random rotations" (ICML).
+    Draxler et al., 2023, "On the convergence rate of Gaussianization with random rotations",
+    arXiv:2306.13520.
 
     Taught in :ref:`iterative`.
     """

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from coursekit.gaussianization.marginals import all_sum, histogram, probit_of_cells, smooth
+from coursekit.gaussianization.marginals import all_sum, probit_of_cells, smooth
 
 __all__ = ["ICA", "PCA", "Haar", "Householder", "MaxSliced", "Rotation", "haar_matrix"]
 
@@ -315,7 +315,7 @@ class MaxSliced(Rotation):
     Taught in :ref:`iterative`.
     """
 
-    _BOUND, _CELLS = 5.0, 128
+    _BOUND, _CELLS = 5.0, 200
 
     def __init__(
         self,
@@ -361,24 +361,22 @@ class MaxSliced(Rotation):
         return self.set_matrix(left @ right)
 
     def _pull(self, y: Tensor, n: Tensor) -> Tensor:
-        """Give g at each number of `y` (n, d), interpolated from a table over equal cells."""
-        edge, cells = y.new_full((y.shape[1],), self._BOUND), self._CELLS
-        mass = all_sum(histogram(y, -edge, edge, cells)).double() / n
-        width = 2 * self._BOUND / cells
+        """Give g at each number of `y` (n, d): that of its cell, from the cells' counts."""
+        columns, cells, width = y.shape[1], self._CELLS, 2 * self._BOUND / self._CELLS
+        k = ((y + self._BOUND) * (1 / width)).clamp_(0, cells - 1).long()
+        k += cells * torch.arange(columns, device=y.device)
+        counts = torch.bincount(k.flatten(), minlength=cells * columns).view(columns, cells)
+        mass = all_sum(counts.to(y.dtype)).double() / n
         if self.objective == "wasserstein":
             z = probit_of_cells((mass + 1e-7) / (1 + 1e-7 * cells))
             table = -torch.cat([z[:, :1], 0.5 * (z[:, 1:] + z[:, :-1]), z[:, -1:]], dim=1)
         else:
-            middle = -self._BOUND + width * (torch.arange(cells, device=y.device) + 0.5)
+            middle = -self._BOUND + width * (torch.arange(cells, device=y.device).double() + 0.5)
             h = self.bandwidth * 1.06 * n.double() ** -0.2 / width  # in cells
-            soft = smooth(mass, h.expand(len(mass)))
-            log_f = (soft + 0.02 * width * torch.exp(-0.5 * middle.double() ** 2) + 1e-5).log()
+            soft = smooth(mass, h.expand(columns))
+            log_f = (soft + width * (0.02 * torch.exp(-0.5 * middle**2) + 1e-4)).log()
             table = nn.functional.pad((log_f[:, 2:] - log_f[:, :-2]) / (2 * width), (1, 1), mode="replicate")
-        t = (y + self._BOUND) / width - 0.5
-        k = t.clamp(0, cells - 2).long()
-        share = (t - k).clamp(0, 1)
-        flat, k = table.to(y.dtype).flatten(), k + cells * torch.arange(y.shape[1], device=y.device)
-        return torch.lerp(flat[k], flat[k + 1], share)
+        return table.to(y.dtype).flatten()[k]
 
 
 ROTATIONS: dict[str, type[Rotation]] = {

@@ -24,6 +24,7 @@ PAGES = {
     "vae": "latent/vae",
     "projections": "gaussianization/projections",
     "evaluation": "practice/evaluation",
+    "iterative": "gaussianization/iterative",
 }
 # The slider of each figure, and every value of its list of choices.
 SLIDER = {
@@ -40,6 +41,7 @@ SLIDER = {
     "autoencoder": "first",
     "projections": "views",
     "evaluation": "kept",
+    "iterative": "layers",
 }
 CHOICES = {
     "kde": ["gaussian", "epanechnikov", "box"],
@@ -48,6 +50,7 @@ CHOICES = {
     "denoising": ["plain-0.02", "walkback-0.02", "plain-0.25", "walkback-0.25"],
     "autoregressive": ["0", "1", "5"],
     "projections": ["filtered", "plain"],
+    "iterative": ["forward", "backward"],
 }
 # Five steps up reach the level 0.35, where the law with atoms jumps; twenty the level of the flat stretch.
 KEYS = {
