@@ -33,7 +33,7 @@ def test_ten_columns_within_twice_the_time_of_the_mixture():
 
 
 def test_digits_again_with_few_layers():
-    """Bits per dimension on the test part, on any processor; 2.25 is the target, and ten Gaussians reach 2.24."""
+    """Bits per dimension on the test part, on any processor; the target is 2.25."""
     found = bench.digit_rows(0, count=3, flows=False)
     assert found["Gaussianization"]["bits"] < 2.25
     difference, error = found["paired"]["GMM-10"]
