@@ -9,6 +9,7 @@ ordinary user, all servers run as that user, which is for trying it out alone.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -19,6 +20,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "deploy"), str(ROOT / "book" / "_ext"), str(ROOT)]
@@ -264,6 +267,15 @@ def closed_view(state: Path) -> None:
         os.close(descriptor)
 
 
+def end_old_culler(state: Path) -> None:
+    """End the idle culler that a killed hub has left behind; the hub starts its own."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            culler = "jupyterhub_idle_culler" in process.cmdline()
+            if culler and process.environ().get("COURSE_HUB_DIR") == str(state):
+                process.kill()
+
+
 # --- start ---------------------------------------------------------------------------------------------
 
 
@@ -336,6 +348,7 @@ def main() -> None:
     say(f"The hub: http://{chosen.ip}:{port}    accounts and first passwords: {state}/accounts.txt")
     if new:
         say(f"New accounts: {', '.join(new)}")
+    end_old_culler(state)
     os.chdir(state)
     os.umask(0o077)  # the hub's database holds what passwords and tokens are checked against
     command = [sys.executable, "-m", "jupyterhub", "-f", str(ROOT / "deploy" / "jupyterhub_config.py")]

@@ -96,6 +96,7 @@ c.JupyterHub.services = [
     {
         "name": "idle-culler",
         "command": [sys.executable, "-m", "jupyterhub_idle_culler", "--timeout=3600", "--cull-every=300"],
+        "environment": {"COURSE_HUB_DIR": str(state)},
     }
 ]
 c.JupyterHub.load_roles = [

@@ -174,3 +174,4 @@ def test_chapters_import_nothing_that_the_cache_leaves_out():
             body = cell.split("```")[0]
             assert "coursekit.grading" not in body.replace("coursekit.grading.sandbox", ""), page
             assert "coursekit.cli" not in body, page
+            assert "coursekit.workbench" not in body, page

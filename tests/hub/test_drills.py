@@ -74,6 +74,8 @@ class TestDrills:
             kernel.close()
             kernel.connect()
             assert kernel.run("print(memory)").strip() == "43"
+        cullers = "jupyterhub_idle_culler"  # the killed hub's has gone
+        wait_for("one idle culler, the new hub's", lambda: len(by_command(hub, cullers)) == 1)
         assert servers == {process.pid for process in by_command(hub, "jupyterhub.singleuser")}
         assert hub.user(ada, "/api/contents/while-the-hub-is-away")["type"] == "file"
         assert hub.login(bob).answer.status_code == 302
