@@ -5,6 +5,7 @@ Importing this package is quick and silent, and touches no network.
 
 from coursekit.data.download import DATASETS, DataError, cache_dir, datasets, fetch, load, shared_dir
 from coursekit.data.images import Logit, Part, Splits, bits_per_dim, digits, mnist_sample
+from coursekit.data.sprites import Sprites, sprites
 from coursekit.data.toy import Bimodal, EightGaussians, Pinwheel, Rings, SwissRoll, TwoMoons
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Pinwheel",
     "Rings",
     "Splits",
+    "Sprites",
     "SwissRoll",
     "TwoMoons",
     "bits_per_dim",
@@ -27,4 +29,5 @@ __all__ = [
     "load",
     "mnist_sample",
     "shared_dir",
+    "sprites",
 ]
