@@ -1,9 +1,9 @@
 """Sprites: small binary images of which every cause is known, drawn when they are asked for.
 
 A full table: each combination of the factors occurs once. So the factors are exactly independent, the law of
-the images is uniform on a known set, and its entropy is the logarithm of a count. Nothing here needs a network.
-The well-known dSprites set, which these imitate at a small scale, is not offered: no address with a checksum
-that its makers maintain is known to this package.
+the images is uniform on a known set, and its entropy is the logarithm of a count. Nothing here needs a
+network. The well-known dSprites set, which these imitate at a small scale, is not offered: no address with a
+checksum that its makers maintain is known to this package.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@ r"""Disentangling: a weight on the KL term, scores with known answers, and what 
 .. math:: L_\beta(x) = \operatorname{E}_{q(z \mid x)}[\log p(x \mid z)]
     - \beta \operatorname{KL}\bigl(q(z \mid x) \,\Vert\, p(z)\bigr)
 
-Codes are (n, latent_dim), one row per image; factors are (n, K) whole numbers, the values that made the images.
+Codes are (n, latent_dim), one row per image; factors are (n, K) whole numbers, the values that made it.
 
 Taught in :ref:`beta_vae`.
 """
@@ -69,9 +69,9 @@ class BetaVAE(VAE):
     r"""VAE whose loss weighs the KL term by beta, or holds it at a capacity.
 
     Without `capacity`, ``loss`` is :math:`-\mathrm E[\log p(x \mid z)] + \beta\, \mathrm{KL}`. With it,
-    :math:`-\mathrm E[\log p(x \mid z)] + \beta\, |\overline{\mathrm{KL}} - C|`, where the bar is the mean over
-    the batch. ``elbo`` and ``iwae`` stay the bounds that they are for beta = 1: a loss is no bound by itself
-    (see `lagrangian`).
+    :math:`-\mathrm E[\log p(x \mid z)] + \beta\, |\overline{\mathrm{KL}} - C|`, where the bar is the mean
+    over the batch. ``elbo`` and ``iwae`` stay the bounds that they are for beta = 1: a loss is no bound by
+    itself (see `lagrangian`).
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ class BetaVAE(VAE):
         r"""Give :math:`\mathrm E[\log p(x \mid z)] - \beta (\mathrm{KL} - \epsilon)` of each row.
 
         With `capacity` 0 it is a lower bound of log p(x) if beta is at least 1, and need not be one below.
-        With a capacity it exceeds the ELBO by :math:`\beta\epsilon - (\beta - 1) \mathrm{KL}`, and is no bound.
+        With a capacity it exceeds the ELBO by :math:`\beta\epsilon - (\beta - 1) \mathrm{KL}`: no bound.
 
         Parameters
         ----------
@@ -470,9 +470,13 @@ def rotate_latents(model: VAE, rotation: Tensor) -> VAE:
     size, weights = model.latent_dim, next(model.parameters())
     if rotation.shape != (size, size):
         raise ValueError(f"rotation: got shape {tuple(rotation.shape)}, expected ({size}, {size})")
-    off = float((rotation.double() @ rotation.double().mT - torch.eye(size, device=rotation.device)).abs().max())
+    off = float(
+        (rotation.double() @ rotation.double().mT - torch.eye(size, device=rotation.device)).abs().max()
+    )
     if not off < 1e-4:
-        raise ValueError(f"rotation: R R^T differs from the identity by {off:.2g}, expected an orthogonal matrix")
+        raise ValueError(
+            f"rotation: R R^T differs from the identity by {off:.2g}, expected an orthogonal matrix"
+        )
     rotation = rotation.to(weights)
     turned = VAE(
         model.dim,
@@ -528,7 +532,8 @@ def _bins(z: Array, bins: int) -> NDArray[np.int64]:
     """Which of `bins` intervals of equal width, from its smallest to its largest value, each code is in."""
     low, high = z.min(axis=0), z.max(axis=0)
     width = np.where(high > low, high - low, 1.0)
-    return np.minimum((z - low) / width * bins, bins - 1).astype(np.int64)
+    # A value on an edge belongs to the interval above, on every processor: hence the last digits.
+    return np.minimum((z - low) / width * bins + 1e-9, bins - 1).astype(np.int64)
 
 
 def mutual_information(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20) -> Array:
@@ -600,8 +605,8 @@ def mig(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20) -> float:
     Returns
     -------
     float
-        1 if each factor is a function of one latent that alone knows about it. 0 if for each factor two latents
-        know equally much.
+        1 if each factor is a function of one latent that alone knows about it. 0 if for each factor two
+        latents know equally much.
 
     Raises
     ------
@@ -624,8 +629,8 @@ def mig(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20) -> float:
 def sap(codes: ArrayLike, factors: ArrayLike, *, categorical: Sequence[int] = ()) -> float:
     r"""Separated attribute predictability: the gap of squared correlations instead of information.
 
-    For a factor with an order, the squared Pearson correlation of latent and factor. For a categorical one, the
-    share of the latent's variance that lies between the categories (the original trains a classifier there).
+    For a factor with an order, the squared Pearson correlation of latent and factor. For a categorical one,
+    the share of the latent's variance that lies between the categories (the original trains a classifier).
 
     Parameters
     ----------
@@ -640,7 +645,7 @@ def sap(codes: ArrayLike, factors: ArrayLike, *, categorical: Sequence[int] = ()
     -------
     float
         1 if each factor is a linear function of one latent that is uncorrelated with the others. For the code
-        R v, with uncorrelated factors v of equal variance, the mean gap of the squared entries of R's columns.
+        R v, with uncorrelated factors v of equal variance, the mean gap of the squares in R's columns.
 
     Raises
     ------
@@ -719,12 +724,12 @@ def dci(codes: ArrayLike, factors: ArrayLike, *, n_trees: int = 10, random_state
     Raises
     ------
     ValueError
-        If shapes or values are wrong, a factor has one value only, there are fewer than two factors or ten rows.
+        If shapes or values are wrong, a factor has one value only, or there are too few factors or rows.
 
     References
     ----------
-    Eastwood and Williams, 2018, "A framework for the quantitative evaluation of disentangled representations",
-    ICLR.
+    Eastwood and Williams, 2018, "A framework for the quantitative evaluation of disentangled
+    representations", ICLR.
 
     Notes
     -----
@@ -765,9 +770,9 @@ def factor_vae_score(
 ) -> float:
     """Share of votes in which the latent that stands still names the factor that was held still.
 
-    A vote: choose a factor, hold it at a random value, draw rows that have it, and find the latent whose variance
-    is the smallest share of its overall variance. A table from latents to factors is made by majority on half of
-    the votes, and judged on the others.
+    A vote: choose a factor, hold it at a random value, draw rows that have it, and find the latent whose
+    variance is the smallest share of its overall variance. A table from latents to factors is made by
+    majority on half of the votes, and judged on the others.
 
     Parameters
     ----------
