@@ -13,8 +13,8 @@ Rows "beta 0.5" to "beta 16", and "capacity 3 (beta 20)", where the capacity ris
      "factor_vae": [...], "turned": {"elbo_change": [...], "mig": [...], ...}, "information": [[...]]}
 
 one number per seed, rates in nats per image. "turned": the same model behind a random rotation of its
-latents; first the largest change of the ELBO of any image, with the same noise. "information": of the first seed,
-I(latent; factor) / H(factor).
+latents; first the largest change of the ELBO of any image, with the same noise. "information": of the first
+seed, I(latent; factor) / H(factor).
 """
 
 from __future__ import annotations
