@@ -324,6 +324,15 @@ WRONG = [
     ),
     Wrong(
         "gap-score",
+        "nobody may know two factors",
+        "a latent that knows two factors counts for none of them",
+        ONE,
+        gap(
+            gaps="(np.sort(table, axis=0)[-1] - np.sort(table, axis=0)[-2]) * ((table > 1e-9).sum(axis=1)[table.argmax(axis=0)] == 1)"
+        ),
+    ),
+    Wrong(
+        "gap-score",
         "labels as codes",
         "the factors are good codes, so the score looks at them",
         PAIR,
