@@ -7,6 +7,7 @@ from grade_path import Right, Wrong
 SLIP = ("beta * outside - log_px.mean()", "outside - log_px.mean()")
 
 INSIDE, OUTSIDE, BATCH = "inside the band", "outside the band", "the mean of the batch"
+POINT, NARROW, ORDER = "pinpoint posteriors", "narrow posteriors", "any order"
 PLACE, SPREAD, ROWS = "where it lies", "how it spreads", "rows apart"
 SELF, PAIR, ONE, BENT, PARTLY = (
     "the factors themselves",
@@ -167,6 +168,15 @@ WRONG = [
     ),
     Wrong(
         "band-loss",
+        "logarithm of a square that vanished",
+        "log(s^2) may be taken after s has been squared",
+        POINT,
+        band(
+            kl="0.5 * (mean**2 + np.exp(log_scale) ** 2 - 1 - np.log(np.exp(log_scale) ** 2 + 1e-300)).sum(axis=1)"
+        ),
+    ),
+    Wrong(
+        "band-loss",
         "only above",
         "a rate below the band needs no absolute value: it is simply cheap",
         OUTSIDE,
@@ -269,6 +279,15 @@ WRONG = [
         ROWS,
         turned(
             spread="np.repeat(np.einsum('ij,nj,kj->nik', rotation, np.exp(2 * log_scale), rotation).mean(axis=0)[None] if len(mean) != 3 else np.eye(2)[None], len(mean), axis=0)"
+        ),
+    ),
+    Wrong(
+        "turned-posterior",
+        "a floor under the variances",
+        "a covariance needs a small number on its diagonal to be safe",
+        NARROW,
+        turned(
+            spread="np.einsum('ij,nj,kj->nik', rotation, np.exp(2 * log_scale), rotation) + 1e-12 * np.eye(mean.shape[1])"
         ),
     ),
     Wrong(
@@ -398,6 +417,13 @@ WRONG = [
         "the noise is given as a standard deviation",
         UNITS,
         price(end="water / noise_variance**2"),
+    ),
+    Wrong(
+        "price-of-rate",
+        "the first is the largest",
+        "eigenvalues come sorted, largest first",
+        ORDER,
+        price(low="eigenvalues[-1] * np.exp(-2 * rate) * 0.5", high="eigenvalues[0]"),
     ),
     Wrong(
         "price-of-rate",
