@@ -427,6 +427,20 @@ WRONG = [
     ),
     Wrong(
         "price-of-rate",
+        "only the weakest can drown",
+        "if not all latents are alive, all but the weakest are",
+        SMALL,
+        """
+def price_of_rate(eigenvalues, noise_variance, rate):
+    logs = np.sort(np.log(eigenvalues))
+    level = logs.mean() - 2 * rate / len(logs)
+    if level > logs[0]:
+        level = logs[1:].mean() - 2 * rate / (len(logs) - 1)
+    return float(np.exp(level) / noise_variance)
+""",
+    ),
+    Wrong(
+        "price-of-rate",
         "bits",
         "a rate is counted in bits",
         SMALL,
