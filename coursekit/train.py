@@ -19,7 +19,7 @@ import math
 import os
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +66,8 @@ class History:
         Where it ran, in words.
     seconds : float
         Wall time, summed over all runs that a checkpoint joins.
+    turns : tuple of str
+        Whose step each was, over and over; empty where a model has no players.
     """
 
     loss: NDArray[np.float64]
@@ -76,6 +78,32 @@ class History:
     stopped_early: bool
     device: str
     seconds: float
+    turns: tuple[str, ...] = ()
+
+    def of(self, player: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Give the steps at which a player moved and its losses there, for a plot of each player's curve.
+
+        Parameters
+        ----------
+        player : str
+            One of `turns`.
+
+        Returns
+        -------
+        steps, losses : ndarray of shape (moves,)
+            Counted from 0, and the mean loss of each step's batch before the step.
+
+        Raises
+        ------
+        ValueError
+            If nobody of that name moved.
+        """
+        if player not in self.turns:
+            raise ValueError(f"player={player!r}: expected one of {sorted(set(self.turns))}")
+        steps = np.array(
+            [k for k in range(len(self.loss)) if self.turns[k % len(self.turns)] == player], dtype=np.int64
+        )
+        return steps, self.loss[steps]
 
     @property
     def epoch_loss(self) -> NDArray[np.float64]:
@@ -91,7 +119,7 @@ def train(
     epochs: int | None = None,
     steps: int | None = None,
     batch_size: int = 128,
-    lr: float = 1e-3,
+    lr: float | Mapping[str, float] = 1e-3,
     optimizer: Callable[..., torch.optim.Optimizer] | None = None,
     schedule: Literal["cosine"] | Callable[[torch.optim.Optimizer], Any] | None = None,
     held_out: Data | None = None,
@@ -125,8 +153,8 @@ def train(
         How long: passes through the data, or steps in all. Give one of them.
     batch_size : int
         Rows per step, over all processes together. The last batch of an epoch takes what is left.
-    lr : float
-        Learning rate.
+    lr : float or mapping of str to float
+        Learning rate; where a model has players, a mapping gives each its own.
     optimizer : callable, optional
         ``optimizer(parameters, lr=lr)``, such as ``torch.optim.SGD``. By default Adam, fused where that
         exists.
@@ -186,6 +214,13 @@ def train(
     Every step is checked for a finite loss on the CPU. On a GPU, where reading a number makes the device
     wait, the losses are checked at the end of each epoch.
 
+    Players: a model may have ``players()``, which names groups of its parameters, ``{"name": parameters}``,
+    and ``turns``, a sequence of those names. Each step is then one player's: step `k` is that of ``turns[k %
+    len(turns)]``, on the next batch, with ``loss(batch, player=name)``, and moves that player's parameters
+    only, by an optimizer of its own. Turns ``("a", "a", "b")`` are two steps of `a` for one of `b`. If the
+    model also has ``after_step(player)``, it is called after each step, without gradients. Such a model has
+    no single loss that could be held out.
+
     Started by ``torchrun`` with several processes, each takes its share of every batch and
     DistributedDataParallel adds up the gradients. If ``loss`` is a function of each row alone and draws no
     noise, the gradient is that of one process except for the order of summation (each process draws its own
@@ -212,7 +247,9 @@ def train(
     """
     # Errors before work.
     _check_model(model)
-    _check_settings(epochs, steps, batch_size, lr, clip, ema, patience, save_every, held_out, random_state)
+    _check_settings(
+        model, epochs, steps, batch_size, lr, clip, ema, patience, save_every, held_out, random_state
+    )
     dtype = next(p.dtype for p in model.parameters() if p.requires_grad)
     tensors = _check_data(data, "data", dtype)
     held_out_tensors = None if held_out is None else _check_data(held_out, "held_out", dtype)
@@ -228,22 +265,22 @@ def train(
 
     # Everything that has a state, and so goes into the checkpoint.
     model.to(place).train()
-    weights = [p for p in model.parameters() if p.requires_grad]
-    adam = _adam(weights, lr) if optimizer is None else optimizer(weights, lr=lr)
-    scheduler = _scheduler(schedule, adam, total)
+    players = _Players(model, lr, optimizer, schedule, total)
     average = None if ema is None else AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema))
     log = _Log()
-    file = _Checkpoint(checkpoint, save_every * steps_per_epoch, model, adam, scheduler, average, log, team)
+    file = _Checkpoint(checkpoint, save_every * steps_per_epoch, model, players, average, log, team)
     settings: dict[str, Any] = {
         "batch_size": batch_size,
-        "lr": float(lr),
-        "optimizer": type(adam).__name__,
+        "lr": {name: float(rate) for name, rate in lr.items()} if isinstance(lr, Mapping) else float(lr),
+        "optimizer": players.optimizer_name,
         "schedule": schedule if isinstance(schedule, str | None) else "given",
         "length of the cosine": total if schedule == "cosine" else None,
         "clip": clip,
         "ema": ema,
         "processes": team.size,
     }
+    if players.names:
+        settings["turns"] = list(players.turns)
     if checkpoint is not None:
         settings["data"] = _fingerprint(tensors)
         settings["held_out"] = held_out_tensors and _fingerprint(held_out_tensors)
@@ -254,7 +291,8 @@ def train(
     tensors = tuple(tensor.to(place) for tensor in tensors)
     forward: Any = _Loss(model, noise, amp)
     if team.size > 1:
-        forward = nn.parallel.DistributedDataParallel(forward)
+        several = len(players.optimizers) > 1
+        forward = nn.parallel.DistributedDataParallel(forward, find_unused_parameters=several)
     if compile:
         forward = torch.compile(forward, backend="inductor" if compile is True else compile)
     judged = model if average is None else average.module
@@ -263,6 +301,7 @@ def train(
         _own_global_generators(place, _derive(seed, "global", team.rank)),
         _bar(progress, total, team) as bar,
         _memory_for(batch_size, place),
+        players.one_at_a_time(),
     ):
         if found:
             file.restore(found, noise, place)
@@ -279,21 +318,23 @@ def train(
             share, counts = team.share_of(batch)
 
             # 2. The mean of the loss over the batch, and its gradient.
-            values = forward(*(tensor.index_select(0, share) for tensor in tensors))
+            player = players.take_turn(log.step)
+            values = forward(*(tensor.index_select(0, share) for tensor in tensors), **player.options)
             mine = values.sum() * (counts / len(batch))  # this process's part of the mean
             log.loss.append(team.sum(mine.detach()))
-            log.lr.append(adam.param_groups[0]["lr"])
+            log.lr.append(player.optimizer.param_groups[0]["lr"])
             if place.type == "cpu":
                 _check_finite(log, file)
-            adam.zero_grad(set_to_none=True)
+            player.optimizer.zero_grad(set_to_none=True)
             (mine * team.size).backward()  # DistributedDataParallel takes the mean over processes
 
             # 3. The step.
             if clip is not None:
-                nn.utils.clip_grad_norm_(weights, clip)
-            adam.step()
-            if scheduler is not None:
-                scheduler.step()
+                nn.utils.clip_grad_norm_(player.weights, clip)
+            player.optimizer.step()
+            if player.scheduler is not None:
+                player.scheduler.step()
+            players.after_step(player)
             if average is not None:
                 average.update_parameters(model)
             log.step += 1
@@ -302,14 +343,14 @@ def train(
             # 4. The end of an epoch, or of the run: look at the held-out data and save.
             end_of_epoch = k + 1 == steps_per_epoch
             if end_of_epoch or log.step == total:
-                _check_finite(log, file, weights)
+                _check_finite(log, file, players.weights)
                 if held_out_tensors is not None and end_of_epoch:
                     loss = _held_out_loss(judged, held_out_tensors, batch_size, seed, place, amp)
                     log.judge(team.of_first(loss), judged)
                     _check_finite(log, file)
                     model.train()
                 log.seconds = time.perf_counter() - clock
-                bar.set_postfix(log.summary(steps_per_epoch), refresh=False)
+                bar.set_postfix(log.summary(steps_per_epoch, players.turns), refresh=False)
                 if log.step % file.every == 0 or log.step >= total or log.out_of(patience):
                     file.save(settings, seed, noise, place)
 
@@ -318,7 +359,7 @@ def train(
     elif average is not None:
         model.load_state_dict(judged.state_dict())
     model.eval()
-    return log.history(steps_per_epoch, patience, _name(place))
+    return log.history(steps_per_epoch, patience, _name(place), players.turns)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -335,10 +376,10 @@ class _Loss(nn.Module):
         self.options = {"generator": noise} if takes_noise else {}
         self.dtype = next(p.dtype for p in model.parameters() if p.requires_grad)
 
-    def forward(self, *batch: Tensor) -> Tensor:
+    def forward(self, *batch: Tensor, **player: str) -> Tensor:
         rows = batch[0]
         with torch.autocast(rows.device.type, torch.bfloat16, enabled=self.amp):
-            values = self.model.loss(rows if len(batch) == 1 else batch, **self.options)
+            values = self.model.loss(rows if len(batch) == 1 else batch, **player, **self.options)
         if values.shape != rows.shape[:1]:
             came = tuple(values.shape)
             raise ValueError(
@@ -352,6 +393,89 @@ def _adam(weights: list[nn.Parameter], lr: float) -> torch.optim.Optimizer:
     """Adam in one kernel where torch has it: the same arithmetic without a Python loop over the weights."""
     fused = all(w.device.type in ("cpu", "cuda") and w.is_floating_point() for w in weights)
     return torch.optim.Adam(weights, lr=lr, fused=fused)
+
+
+@dataclass
+class _Player:
+    """Who moves in a step: some weights, with what steps them. A model without players is one, unnamed."""
+
+    name: str | None
+    weights: list[nn.Parameter]
+    optimizer: torch.optim.Optimizer
+    scheduler: Any
+
+    @property
+    def options(self) -> dict[str, str]:
+        """What its loss is told."""
+        return {} if self.name is None else {"player": self.name}
+
+
+class _Players:
+    """All who move, in their turns; their states go into the checkpoint."""
+
+    def __init__(self, model: nn.Module, lr: Any, optimizer: Any, schedule: Any, total: int) -> None:
+        self.model = model
+        self.weights = [p for p in model.parameters() if p.requires_grad]
+        groups = _players_of(model)
+        self.turns: tuple[str, ...] = tuple(getattr(model, "turns", ())) if groups else ()
+        self.names = list(groups)
+        self.all: dict[str | None, _Player] = {}
+        for name, group in (groups or {None: self.weights}).items():
+            own = [p for p in group if p.requires_grad]
+            rate = lr[name] if isinstance(lr, Mapping) else lr
+            steps = _adam(own, rate) if optimizer is None else optimizer(own, lr=rate)
+            moves = total
+            if self.turns:
+                rounds, rest = divmod(total, len(self.turns))
+                moves = rounds * self.turns.count(name) + self.turns[:rest].count(name)
+            self.all[name] = _Player(name, own, steps, _scheduler(schedule, steps, max(1, moves)))
+
+    @property
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        return [player.optimizer for player in self.all.values()]
+
+    @property
+    def optimizer_name(self) -> str:
+        return type(self.optimizers[0]).__name__
+
+    def take_turn(self, step: int) -> _Player:
+        """Choose who moves, and let gradients flow to that player's weights only."""
+        player = self.all[self.turns[step % len(self.turns)] if self.turns else None]
+        if len(self.all) > 1:
+            for weight in self.weights:
+                weight.requires_grad_(False)
+            for weight in player.weights:
+                weight.requires_grad_(True)
+        return player
+
+    def after_step(self, player: _Player) -> None:
+        if player.name is not None and callable(then := getattr(self.model, "after_step", None)):
+            with torch.no_grad():
+                then(player.name)
+
+    @contextmanager
+    def one_at_a_time(self) -> Iterator[None]:
+        """Give all weights their gradients back afterwards, whatever happens."""
+        try:
+            yield
+        finally:
+            for weight in self.weights:
+                weight.requires_grad_(True)
+
+    def parts(self) -> dict[str, Any]:
+        """Everything with a state, by the name under which a checkpoint keeps it."""
+        found: dict[str, Any] = {}
+        for name, player in self.all.items():
+            suffix = "" if name is None else f" of {name}"
+            found[f"optimizer{suffix}"] = player.optimizer
+            found[f"scheduler{suffix}"] = player.scheduler
+        return found
+
+
+def _players_of(model: nn.Module) -> dict[Any, list[nn.Parameter]]:
+    """Read what ``model.players()`` says; nothing for a model that has no players."""
+    found = getattr(model, "players", None)
+    return {name: list(group) for name, group in found().items()} if callable(found) else {}
 
 
 def _scheduler(schedule: Any, optimizer: torch.optim.Optimizer, total: int) -> Any:
@@ -421,11 +545,18 @@ class _Log:
         best = self.best_epoch()
         return patience is not None and best is not None and len(self.held_out) - 1 - best >= patience
 
-    def summary(self, steps_per_epoch: int) -> dict[str, str]:
-        shown = {"loss": f"{np.mean(self.loss[-steps_per_epoch:]):.4g}"}
+    def summary(self, steps_per_epoch: int, turns: tuple[str, ...]) -> dict[str, str]:
+        last = range(max(0, len(self.loss) - steps_per_epoch), len(self.loss))
+        names = {turns[k % len(turns)]: None for k in last} if turns else {"loss": None}
+        shown = {}
+        for name in names:
+            own = [self.loss[k] for k in last if not turns or turns[k % len(turns)] == name]
+            shown[name] = f"{np.mean(own):.4g}"
         return shown | ({"held out": f"{self.held_out[-1]:.4g}"} if self.held_out else {})
 
-    def history(self, steps_per_epoch: int, patience: int | None, device: str) -> History:
+    def history(
+        self, steps_per_epoch: int, patience: int | None, device: str, turns: tuple[str, ...]
+    ) -> History:
         return History(
             loss=np.array(self.loss, dtype=float),
             lr=np.array(self.lr, dtype=float),
@@ -435,6 +566,7 @@ class _Log:
             stopped_early=self.out_of(patience),
             device=device,
             seconds=self.seconds,
+            turns=turns,
         )
 
 
@@ -513,15 +645,14 @@ class _Checkpoint:
         path: str | Path | None,
         every: int,
         model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        scheduler: Any,
+        players: _Players,
         average: AveragedModel | None,
         log: _Log,
         team: _Team,
     ) -> None:
         self.path = None if path is None else Path(path)
         self.every, self.log, self.team = every, log, team
-        named = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "average": average}
+        named = {"model": model, **players.parts(), "average": average}
         self.parts = {name: part for name, part in named.items() if part is not None}
         self.looked_at = 0  # losses that are known to be finite
         self.saved_step: int | None = None
@@ -716,6 +847,17 @@ def _check_model(model: Any) -> None:
         )
     if not any(weight.requires_grad for weight in model.parameters()):
         raise ValueError(f"model: {type(model).__name__} has no parameter that requires a gradient")
+    if players := _players_of(model):
+        turns = tuple(getattr(model, "turns", ()))
+        if not turns or not set(turns) <= set(players):
+            raise ValueError(
+                f"model.turns: got {turns}, expected names out of {sorted(players)}, in their order"
+            )
+        for name, group in players.items():
+            if not any(weight.requires_grad for weight in group):
+                raise ValueError(f"model.players: {name!r} has no parameter that requires a gradient")
+        if "player" not in inspect.signature(model.loss).parameters:
+            raise TypeError("model has players: expected loss(batch, *, player), told whose loss it is")
 
 
 def _check_data(data: Any, name: str, dtype: torch.dtype) -> tuple[Tensor, ...]:
@@ -751,6 +893,7 @@ def _check_data(data: Any, name: str, dtype: torch.dtype) -> tuple[Tensor, ...]:
 
 
 def _check_settings(
+    model: nn.Module,
     epochs: Any,
     steps: Any,
     batch_size: Any,
@@ -771,8 +914,12 @@ def _check_settings(
             isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 1
         ):
             raise ValueError(f"{name}={value!r}: expected a whole number of at least 1")
+    players = _players_of(model)
+    rates = list(lr.values()) if isinstance(lr, Mapping) else [lr]
+    if isinstance(lr, Mapping) and set(lr) != set(players):
+        raise ValueError(f"lr: got rates for {sorted(lr)}, expected one for each of {sorted(players)}")
     for name, value, ok, expected in (
-        ("lr", lr, lambda v: 0 < v < math.inf, "a positive number"),
+        *(("lr", rate, lambda v: 0 < v < math.inf, "a positive number") for rate in rates),
         ("clip", clip, lambda v: v > 0, "a positive number or None"),
         ("ema", ema, lambda v: 0 < v < 1, "a decay between 0 and 1, such as 0.999, or None"),
     ):
@@ -781,5 +928,10 @@ def _check_settings(
             raise ValueError(f"{name}={value!r}: expected {expected}")
     if random_state is not None and not (isinstance(random_state, int | np.integer) and random_state >= 0):
         raise ValueError(f"random_state={random_state!r}: expected a whole number of at least 0, or None")
+    if players and held_out is not None:
+        raise ValueError(
+            f"held_out: {type(model).__name__} has players ({', '.join(players)}), so no single loss to hold "
+            "out; judge its samples by coursekit.metrics instead"
+        )
     if patience is not None and held_out is None:
         raise ValueError(f"patience={patience} needs held_out data to judge by")
