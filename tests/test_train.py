@@ -1,5 +1,6 @@
 """The training loop: against closed forms, torch's own pieces run by hand, kills, and two processes."""
 
+import copy
 import io
 import math
 import os
@@ -545,6 +546,155 @@ def test_two_processes_give_the_result_of_one(tmp_path):
         torch.testing.assert_close(two[0][name], one[name], rtol=1e-10, atol=0)
     for name, value in one["model"].items():
         torch.testing.assert_close(two[0]["model"][name], value, rtol=1e-10, atol=1e-13)
+
+
+# ---- Players in turns -----------------------------------------------------------------------------
+
+
+class Duel(nn.Module):
+    """Two players on a noisy quadratic game; dropout and a buffer make the state of a run large."""
+
+    turns = ("first", "first", "second")
+
+    def __init__(self):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            self.a, self.b = nn.Linear(4, 3), nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 3))
+        self.moved = []
+
+    def players(self):
+        return {"first": self.a.parameters(), "second": self.b.parameters()}
+
+    def loss(self, x, *, player, generator=None):
+        noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+        gap = self.a(x + 0.1 * noise) - self.b(x)
+        return (gap.square() if player == "first" else (gap - 1).square()).sum(dim=1)
+
+    def after_step(self, player):
+        self.moved.append(player)
+        for weight in self.a.parameters():
+            weight.clamp_(-0.5, 0.5)
+
+
+class Quiet(Duel):
+    """Each row's loss depends on that row alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.b = self.b[1]  # without batch normalization
+
+    def loss(self, x, *, player):
+        gap = self.a(x) - self.b(x)
+        return (gap.square() if player == "first" else (gap - 1).square()).sum(dim=1)
+
+
+def test_players_move_in_turns_and_only_their_own_weights():
+    """By hand: SGD on each player's own mean loss, one batch a step; and the clamp after every step."""
+
+    model, x = Quiet().double(), blob(50).double()
+    by_hand = copy.deepcopy(model)
+    history = fit(model, x, steps=7, batch_size=50, lr=0.1, optimizer=torch.optim.SGD)
+    assert history.turns == Duel.turns
+    assert model.moved == ["first", "first", "second"] * 2 + ["first"]
+    for step, player in enumerate(model.moved):
+        own = list(by_hand.players()[player])
+        loss = by_hand.loss(x, player=player).mean()
+        assert history.loss[step] == pytest.approx(float(loss.detach()), rel=1e-9)
+        with torch.no_grad():
+            for weight, slope in zip(own, torch.autograd.grad(loss, own), strict=True):
+                weight -= 0.1 * slope
+            by_hand.after_step(player)
+    for mine, theirs in zip(model.parameters(), by_hand.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-12)
+        assert mine.requires_grad
+    steps, losses = history.of("second")
+    assert steps.tolist() == [2, 5]
+    assert losses.tolist() == history.loss[[2, 5]].tolist()
+    with pytest.raises(ValueError, match="first"):
+        history.of("third")
+
+
+def test_a_game_in_two_parts_equals_one(tmp_path):
+    """The checkpoint falls in the middle of a round, with Adam and a schedule for each player."""
+    options = {"batch_size": 16, "lr": {"first": 0.02, "second": 0.005}, "clip": 1.0}
+    options["schedule"] = lambda adam: torch.optim.lr_scheduler.ExponentialLR(adam, 0.9)
+    whole, parts = Duel(), Duel()
+    expected = fit(whole, blob(), steps=17, **options)
+    fit(parts, blob(), steps=8, checkpoint=tmp_path / "duel", **options)
+    parts = Duel()
+    found = fit(parts, blob(), steps=17, checkpoint=tmp_path / "duel", **options)
+    assert found.loss.tolist() == expected.loss.tolist()
+    assert found.lr.tolist() == expected.lr.tolist()
+    assert found.lr[[0, 1, 2]].tolist() == pytest.approx([0.02, 0.018, 0.005])
+    assert as_bytes(parts) == as_bytes(whole)
+    Duel.turns = ("first", "second")
+    try:
+        with pytest.raises(CheckpointError, match="turns"):
+            fit(Duel(), blob(), steps=17, checkpoint=tmp_path / "duel", **options)
+    finally:
+        Duel.turns = ("first", "first", "second")
+
+
+def test_a_players_cosine_counts_its_own_moves():
+    history = fit(Duel(), blob(), steps=12, batch_size=50, lr=1.0, schedule="cosine")
+    assert history.of("second")[0].tolist() == [2, 5, 8, 11]
+    np.testing.assert_allclose(history.lr[[2, 5, 8, 11]], 0.5 * (1 + np.cos(np.pi * np.arange(4) / 4)))
+
+
+def test_weights_get_their_gradients_back_even_after_an_error():
+    class Fails(Duel):
+        def after_step(self, player):
+            raise RuntimeError("no")
+
+    model = Fails()
+    model.a.bias.requires_grad_(False)  # frozen by its owner, so it stays frozen
+    with pytest.raises(RuntimeError, match="no"):
+        fit(model, blob(), steps=3, batch_size=50)
+    assert [weight.requires_grad for weight in model.a.parameters()] == [True, False]
+    assert all(weight.requires_grad for weight in model.b.parameters())
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "message"),
+    [
+        ({"turns": ()}, {}, "turns"),
+        ({"turns": ("first", "third")}, {}, "turns"),
+        ({"loss": lambda self, x: x.sum(dim=1)}, {}, "player"),
+        ({"players": lambda self: {"first": [], "second": self.b.parameters()}}, {}, "first"),
+        ({}, {"held_out": blob(10)}, "held_out"),
+        ({}, {"lr": {"first": 0.1}}, "second"),
+        ({}, {"lr": {"first": 0.1, "second": -1.0}}, "positive"),
+    ],
+)
+def test_bad_games(changes, options, message):
+    model = type("Bad", (Duel,), changes)()
+    with pytest.raises((TypeError, ValueError), match=message):
+        fit(model, blob(), **{"steps": 3, **options})
+
+
+DUEL = """
+import sys; sys.path.insert(0, {tests!r})
+from test_train import Quiet, blob, fit, os, torch
+model = Quiet().double()
+history = fit(model, blob(97).double(), steps=11, batch_size=16, lr=0.01)
+found = dict(model=model.state_dict(), loss=torch.tensor(history.loss))
+torch.save(found, {path!r} + os.environ.get("RANK", "0"))
+"""
+
+
+def test_two_processes_play_the_game_of_one(tmp_path):
+    script, path = tmp_path / "duel.py", str(tmp_path / "duel")
+    script.write_text(DUEL.format(tests=str(ROOT / "tests"), path=path))
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [sys.executable, *torchrun, str(script)]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    model, two = Quiet().double(), torch.load(f"{path}0", weights_only=True)
+    history = fit(model, blob(97).double(), steps=11, batch_size=16, lr=0.01)
+    np.testing.assert_allclose(two["loss"], history.loss, rtol=1e-10)
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(two["model"][name], value, rtol=1e-10, atol=1e-13)
 
 
 # ---- Device, compiler, progress -------------------------------------------------------------------
