@@ -30,7 +30,7 @@ from torch import Tensor
 
 from benchmarks._common import Results, arguments
 from coursekit import metrics
-from coursekit.adversarial.gan import GAN, DiffAugment, mode_report
+from coursekit.adversarial.gan import GAN, DiffAugment, dcgan_nets, mode_report
 from coursekit.data import digits
 from coursekit.data.toy import EightGaussians
 from coursekit.train import History, train
@@ -47,7 +47,7 @@ SETTINGS = {
     "betas": [0.5, 0.9],
     "hidden": [64, 64],
     "samples": 4000,
-    "augmentation": {"images": 100, "updates": 4000, "hidden": [128, 128], "latent_dim": 16},
+    "augmentation": {"images": 100, "updates": 4000, "width": 16, "latent_dim": 16},
 }
 LAW = EightGaussians()
 FILM = {"1:1, non-saturating": ("non-saturating", 1, 1), "1:10, non-saturating": ("non-saturating", 1, 10)}
@@ -62,7 +62,7 @@ def adam(betas: tuple[float, float]) -> Any:
 
 OPTIMIZERS: dict[str, tuple[Any, float]] = {
     "SGD": (torch.optim.SGD, 0.05),
-    "SGD, momentum 0.9": (partial(torch.optim.SGD, momentum=0.9), 0.01),
+    "SGD, momentum 0.9": (partial(torch.optim.SGD, momentum=0.9), 2e-3),
     "RMSprop": (torch.optim.RMSprop, 1e-3),
     "Adam, betas (0.9, 0.999)": (adam((0.9, 0.999)), 1e-3),
     "Adam, betas (0.5, 0.9)": (adam((0.5, 0.9)), 1e-3),
@@ -175,15 +175,12 @@ def augmentation(name: str) -> dict[str, Any]:
             augment = shifts
         with torch.random.fork_rng([]):
             torch.default_generator.manual_seed(seed)
-            generator = torch.nn.Sequential(
-                torch.nn.Linear(options["latent_dim"], 128), torch.nn.ReLU(),  # type: ignore[index]
-                torch.nn.Linear(128, 128), torch.nn.ReLU(), torch.nn.Linear(128, 64), torch.nn.Tanh(),
-            )  # fmt: skip
+            nets = dcgan_nets(8, latent_dim=options["latent_dim"], width=options["width"])  # type: ignore[index]
             model = GAN(
                 64,
                 latent_dim=options["latent_dim"],  # type: ignore[index]
-                hidden=options["hidden"],  # type: ignore[index]
-                generator=generator,
+                generator=nets[0],
+                discriminator=nets[1],
                 augment=augment,
             )
         train(
@@ -192,7 +189,7 @@ def augmentation(name: str) -> dict[str, Any]:
             steps=options["updates"],  # type: ignore[index]
             batch_size=64,
             lr=5e-4,
-            optimizer=adam((0.5, 0.9)),
+            optimizer=adam((0.5, 0.999)),
             random_state=seed,
             device="cpu",
         )

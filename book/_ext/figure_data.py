@@ -20,7 +20,7 @@ from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 
 from coursekit.data.images import digits
-from coursekit.data.toy import Bimodal, SwissRoll
+from coursekit.data.toy import Bimodal, EightGaussians, SwissRoll
 from coursekit.density.discrete import Categorical, LogisticAutoregression
 from coursekit.density.histogram import Histogram, in_sample_risk, leave_one_out_risk
 from coursekit.density.inverse_cdf import generalized_inverse, invert_cdf
@@ -140,6 +140,14 @@ def steps() -> dict[str, Any]:
     return {name: row[name] for name in ("forward", "backward", "loss")}
 
 
+def film() -> dict[str, Any]:
+    """Frames of two trainings of a GAN on eight Gaussians, from the results file."""
+    row = json.loads((RESULTS / "gan.json").read_text(encoding="utf-8"))["rows"]["film"]
+    law = EightGaussians()
+    kept = {key: row[key] for key in ("frames", "cells", "reach", "runs")}
+    return {**kept, "means": law.means.round(6).tolist(), "std": law.std}
+
+
 def script() -> str:
     """The data as a script that sets one global variable."""
     law = Bimodal()
@@ -159,6 +167,7 @@ def script() -> str:
         "decoder": decoder(),
         "scan": _scan_data(),
         "steps": steps(),
+        "gan": film(),
     }
     return f"window.courseFigures = {json.dumps(data, separators=(',', ':'))};\n"
 
@@ -180,6 +189,7 @@ def reference(figure: str, **settings: Any) -> dict[str, Any]:
         "projections": _projections,
         "evaluation": _evaluation,
         "iterative": _iterative,
+        "gan": _gan,
     }[figure](**settings)
 
 
@@ -336,3 +346,12 @@ def _iterative(layers: int, way: str) -> dict[str, Any]:
         "radius": (points**2).sum(axis=1).mean(),
         "loss": steps()["loss"][int(layers)],
     }
+
+
+def _gan(frame: float, run: str) -> dict[str, Any]:
+    from coursekit.adversarial.gan import mode_report
+
+    shot, law = film()["runs"][run][int(frame)], EightGaussians()
+    points = np.array(shot["samples"]).reshape(-1, 2) / 100
+    report = mode_report(points, law.means, std=law.std)
+    return {"modes": report.modes, "quality": report.high_quality, "field": shot["field"]}

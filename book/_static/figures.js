@@ -760,6 +760,42 @@
     },
   };
 
+  /* A film of a GAN's training: where the discriminator takes points for data, and samples of the generator. */
+  FIGURES.gan = {
+    plot: "A square with eight target modes on a circle, shaded where the discriminator believes in data, and the generator's samples as dots.",
+    height: (width) => Math.min(width - 58, 380) + 60,
+    legend: [["ck-other", "samples"], ["ck-truth", "modes of the data"], ["ck-bar", "the discriminator believes: data"]],
+    controls: [
+      { name: "frame", label: "Frame", min: 0, max: 17, step: 1, value: 0, show: (v) => `${data.gan.frames[v]} updates` },
+      { name: "run", label: "Steps D : G", options: { "1:1, non-saturating": "1 : 1", "1:10, non-saturating": "1 : 10" } },
+    ],
+    play: "frame",
+    draw(svg, width, { frame, run }) {
+      const { cells, reach, means, std } = data.gan;
+      const { samples, field } = data.gan.runs[run][frame];
+      const side = Math.min(width - 58, 380);
+      const box = { left: 46, right: 46 + side, top: 14, bottom: 14 + side };
+      const cell = side / cells;
+      field.forEach((value, i) => {
+        const place = { x: box.left + (i % cells) * cell, y: box.bottom - (Math.floor(i / cells) + 1) * cell };
+        add(svg, "rect", { class: "ck-belief", ...place, width: cell + 0.3, height: cell + 0.3, "fill-opacity": (value / 99).toFixed(2) });
+      });
+      axes(svg, box, [-reach, reach], [-reach, reach], { x: "x₁", y: "x₂" });
+      const X = (x) => box.left + ((x + reach) / (2 * reach)) * side;
+      const Y = (y) => box.bottom - ((y + reach) / (2 * reach)) * side;
+      for (const [a, b] of means) add(svg, "circle", { class: "ck-target", cx: X(a), cy: Y(b), r: 7 });
+      const points = range(samples.length / 2, (i) => [samples[2 * i] / 100, samples[2 * i + 1] / 100]);
+      for (const [a, b] of points) if (Math.max(Math.abs(a), Math.abs(b)) < reach) add(svg, "circle", { class: "ck-drop", cx: X(a), cy: Y(b), r: 2 });
+      const gaps = points.map(([a, b]) => means.map(([c, d]) => Math.hypot(a - c, b - d)));
+      const near = gaps.map((row) => Math.min(...row) <= 4 * std);
+      const counts = means.map((_, k) => sum(gaps.map((row, i) => Number(near[i] && row.indexOf(Math.min(...row)) === k))));
+      const modes = counts.filter((count) => count >= 0.02 * points.length).length;
+      const quality = sum(near.map(Number)) / points.length;
+      const text = `After ${data.gan.frames[frame]} updates: ${modes} of 8 modes found, ${Math.round(100 * quality)} % of ${points.length} samples near a mode.`;
+      return { text, shown: { modes, quality, field } };
+    },
+  };
+
   // --- controls ---------------------------------------------------------------------------------------
 
   function addControl(parent, id, control, changed) {
@@ -792,6 +828,27 @@
     return { read: () => read(Number(input.value)), set };
   }
 
+  /* A button that moves a slider from where it is to its end, or from the start again; a second press stops it. */
+  function addPlayer(parent, control, handle, changed) {
+    const button = add(parent, "button", { type: "button", class: "ck-play" }, "Play");
+    let timer = null;
+    const stop = () => {
+      clearInterval(timer);
+      timer = null;
+      button.textContent = "Play";
+    };
+    button.addEventListener("click", () => {
+      if (timer) return stop();
+      if (handle.read() >= control.max) handle.set(control.min);
+      button.textContent = "Stop";
+      timer = setInterval(() => {
+        handle.set(handle.read() + control.step);
+        changed();
+        if (handle.read() >= control.max) stop();
+      }, 450);
+    });
+  }
+
   function build(figure, index) {
     const design = FIGURES[figure.dataset.figure];
     if (!design) throw new Error(`there is no interactive figure named "${figure.dataset.figure}"`);
@@ -805,6 +862,7 @@
       const id = `ck-${figure.dataset.figure}-${index}-${control.name}`;
       handles[control.name] = addControl(controls, id, control, () => draw());
     }
+    if (design.play) addPlayer(controls, design.controls.find((control) => control.name === design.play), handles[design.play], () => draw());
     const legend = add(body, "ul", { class: "ck-legend" });
     for (const [style, text] of design.legend) {
       const item = add(legend, "li", {});

@@ -23,8 +23,12 @@ PAGES = {
     "autoencoder": "autoencoders/autoencoder",
     "vae": "latent/vae",
     "projections": "gaussianization/projections",
+<<<<<<< HEAD
     "evaluation": "practice/evaluation",
     "iterative": "gaussianization/iterative",
+=======
+    "gan": "adversarial/gan",
+>>>>>>> 99ddf22 (Chapter on GANs, with results and a film that plays on the page)
 }
 # The slider of each figure, and every value of its list of choices.
 SLIDER = {
@@ -34,6 +38,7 @@ SLIDER = {
     "kde": "bandwidth",
     "knn": "neighbors",
     "vae": "z1",
+    "gan": "frame",
     "neural_cdf": "weight",
     "mixture": "rounds",
     "denoising": "step",
@@ -50,7 +55,11 @@ CHOICES = {
     "denoising": ["plain-0.02", "walkback-0.02", "plain-0.25", "walkback-0.25"],
     "autoregressive": ["0", "1", "5"],
     "projections": ["filtered", "plain"],
+<<<<<<< HEAD
     "iterative": ["forward", "backward"],
+=======
+    "gan": ["1:1, non-saturating", "1:10, non-saturating"],
+>>>>>>> 99ddf22 (Chapter on GANs, with results and a film that plays on the page)
 }
 # Five steps up reach the level 0.35, where the law with atoms jumps; twenty the level of the flat stretch.
 KEYS = {
@@ -161,6 +170,19 @@ def test_a_click_chooses_a_code(open_figure):
     assert after["first"] == pytest.approx(1.35, abs=0.11)
     assert after["second"] == pytest.approx(1.35, abs=0.11)
     assert before != after
+
+
+def test_the_film_plays_to_its_end_and_stops(open_figure):
+    page, figure = open_figure("gan")
+    page.reload(wait_until="load")
+    slider, button = figure.locator("input[type=range]").first, figure.locator("button.ck-play")
+    slider.focus()
+    for _ in range(15):
+        page.keyboard.press("ArrowRight")
+    button.click()
+    assert button.inner_text() == "Stop"
+    page.wait_for_function("node => node.textContent === 'Play'", arg=button.element_handle(), timeout=30_000)
+    assert shown(figure)["settings"]["frame"] == 17
 
 
 @pytest.mark.parametrize("viewport", [None, PHONE], ids=["desk", "phone"])
