@@ -338,7 +338,7 @@ _LOG_2 = math.log(2)
 
 DIVERGENCES: Mapping[str, FDivergence] = {
     "kl": FDivergence(
-        "KL(p || q)",
+        "KL of q from p",
         f=lambda u: torch.xlogy(u, u),
         derivative=lambda u: 1 + u.log(),
         conjugate=lambda t: (t - 1).exp(),
@@ -346,7 +346,7 @@ DIVERGENCES: Mapping[str, FDivergence] = {
         on_fake=lambda v: (v - 1).exp(),
     ),
     "reverse_kl": FDivergence(
-        "KL(q || p)",
+        "KL of p from q",
         f=lambda u: -u.log(),
         derivative=lambda u: -1 / u,
         conjugate=lambda t: -1 - (-t).log(),  # t < 0
