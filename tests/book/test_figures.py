@@ -23,12 +23,9 @@ PAGES = {
     "autoencoder": "autoencoders/autoencoder",
     "vae": "latent/vae",
     "projections": "gaussianization/projections",
-<<<<<<< HEAD
     "evaluation": "practice/evaluation",
     "iterative": "gaussianization/iterative",
-=======
     "gan": "adversarial/gan",
->>>>>>> 99ddf22 (Chapter on GANs, with results and a film that plays on the page)
 }
 # The slider of each figure, and every value of its list of choices.
 SLIDER = {
@@ -55,11 +52,8 @@ CHOICES = {
     "denoising": ["plain-0.02", "walkback-0.02", "plain-0.25", "walkback-0.25"],
     "autoregressive": ["0", "1", "5"],
     "projections": ["filtered", "plain"],
-<<<<<<< HEAD
     "iterative": ["forward", "backward"],
-=======
     "gan": ["1:1, non-saturating", "1:10, non-saturating"],
->>>>>>> 99ddf22 (Chapter on GANs, with results and a film that plays on the page)
 }
 # Five steps up reach the level 0.35, where the law with atoms jumps; twenty the level of the flat stretch.
 KEYS = {
