@@ -190,6 +190,7 @@ def reference(figure: str, **settings: Any) -> dict[str, Any]:
         "evaluation": _evaluation,
         "iterative": _iterative,
         "gan": _gan,
+        "wgan": _wgan,
     }[figure](**settings)
 
 
@@ -355,3 +356,9 @@ def _gan(frame: float, run: str) -> dict[str, Any]:
     points = np.array(shot["samples"]).reshape(-1, 2) / 100
     report = mode_report(points, law.means, std=law.std)
     return {"modes": report.modes, "quality": report.high_quality, "field": shot["field"]}
+
+
+def _wgan(shift: float, strip: str) -> dict[str, Any]:
+    from coursekit.adversarial.wgan import shifted_uniforms  # here: the build itself needs no torch
+
+    return shifted_uniforms(float(shift), float(strip))._asdict()

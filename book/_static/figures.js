@@ -453,6 +453,42 @@
       },
     },
 
+    wgan: {
+      plot: "Above, two strips of equal mass, one of them shifted; below, two distances between them against the shift.",
+      height: 400,
+      legend: [["ck-truth", "law p"], ["ck-model", "above, law q; below, Wasserstein distance"], ["ck-other", "Jensen-Shannon divergence"]],
+      controls: [
+        { name: "shift", label: "Shift θ", min: -2, max: 2, step: 0.05, value: 0.4, show: (v) => v.toFixed(2).replace("-", "−") },
+        { name: "strip", label: "Width w", options: { 0: "0: two lines", 0.5: "0.5", 1: "1" } },
+      ],
+      draw(svg, width, { shift, strip }) {
+        const w = Number(strip);
+        const distances = (t) => {
+          const tv = t === 0 ? 0 : w === 0 ? 1 : Math.min(1, Math.abs(t) / w);
+          return { kl: t === 0 ? 0 : Infinity, js: tv * Math.LN2, tv, w1: Math.abs(t) };
+        };
+        const upper = axes(svg, panel(width, 0, 160), [-2.1, 3.1], [0, 2.2], { x: "x", y: "density" });
+        const edge = (at, style) =>
+          w === 0 ? upper.curve([at, at], [0, 2], style) : upper.curve([at, at, at + w, at + w], [0, 1 / w, 1 / w, 0], style);
+        edge(0, "ck-truth");
+        edge(shift, "ck-model");
+        const lower = axes(svg, panel(width, 160, 240), [-2, 2], [0, 2], { x: "shift θ", y: "nats, or units of x" });
+        const x = grid(-2, 2, 401);
+        const parts = w === 0 ? [x.filter((t) => t < -1e-9), x.filter((t) => t > 1e-9)] : [x];
+        for (const part of parts) lower.curve(part, part.map((t) => distances(t).js), "ck-other");
+        lower.curve([-2, 0, 2], [2, 0, 2], "ck-model");
+        const found = distances(shift);
+        lower.line(shift, 0, shift, 2, "ck-guide");
+        lower.dot(shift, found.js, "ck-other");
+        lower.dot(shift, found.w1, "ck-model");
+        const slope = found.js > 0 && found.js < Math.LN2 ? number(Math.LN2 / w) : "0";
+        const text =
+          `θ = ${shift.toFixed(2).replace("-", "−")}: Wasserstein ${number(found.w1)}, Jensen-Shannon ${number(found.js)} nats ` +
+          `with slope ${shift === 0 ? "undefined" : slope} in |θ|, KL ${shift === 0 ? "0" : "infinite"}.`;
+        return { text, shown: found };
+      },
+    },
+
     autoregressive: {
       plot: "Above, an image of 8 by 8 pixels, filled in row by row; below, the chance of ink for each pixel so far.",
       height: 500,

@@ -26,6 +26,7 @@ PAGES = {
     "evaluation": "practice/evaluation",
     "iterative": "gaussianization/iterative",
     "gan": "adversarial/gan",
+    "wgan": "adversarial/wgan",
 }
 # The slider of each figure, and every value of its list of choices.
 SLIDER = {
@@ -44,6 +45,7 @@ SLIDER = {
     "projections": "views",
     "evaluation": "kept",
     "iterative": "layers",
+    "wgan": "shift",
 }
 CHOICES = {
     "kde": ["gaussian", "epanechnikov", "box"],
@@ -54,6 +56,7 @@ CHOICES = {
     "projections": ["filtered", "plain"],
     "iterative": ["forward", "backward"],
     "gan": ["1:1, non-saturating", "1:10, non-saturating"],
+    "wgan": ["0", "0.5", "1"],
 }
 # Five steps up reach the level 0.35, where the law with atoms jumps; twenty the level of the flat stretch.
 KEYS = {
