@@ -257,7 +257,7 @@ def random_turn(d, seed):
     ),
     Wrong(
         "random-turn",
-        "always the identity",
+        "hard-coded: always the identity",
         "any orthogonal matrix will do",
         "every entry",
         """
@@ -900,6 +900,37 @@ def unstack(z, layers):
             y[:, j] = p[k] + (z[:, j] - h[k]) * (p[k + 1] - p[k]) / (h[k + 1] - h[k])
         z[:] = y @ turn
     return z
+""",
+    ),
+    Wrong(
+        "curve",
+        "hard-coded",
+        "a standard normal column is the only one",
+        "the knots",
+        """
+def curve(x, column, knots):
+    z = scipy.stats.norm.ppf(1 - np.exp(-np.clip(x, 0.01, 9.0)))
+    return z + 0.001 * x, np.zeros(len(x))
+""",
+    ),
+    Wrong(
+        "stack-log-density",
+        "hard-coded",
+        "any finite numbers will do",
+        "one layer by hand",
+        """
+def stack_log_density(x, layers):
+    return scipy.stats.norm.logpdf(x).sum(axis=1)
+""",
+    ),
+    Wrong(
+        "unstack",
+        "hard-coded",
+        "any finite points will do",
+        "two knots",
+        """
+def unstack(z, layers):
+    return np.array(z) + 0.0
 """,
     ),
 ]
