@@ -649,8 +649,11 @@ def stack_log_density(x, layers):
         y = x @ turn.T
         z = np.empty_like(y)
         for j, (p, h) in enumerate(zip(places, heights)):
-            k = np.clip(np.searchsorted(p, y[:, j]) - 1, 0, max(len(p) - 2, 1))
+            k = np.clip(np.searchsorted(p, y[:, j]) - 1, 0, len(p) - 2)
             s = (h[k + 1] - h[k]) / (p[k + 1] - p[k])
+            if len(p) < 3:
+                z[:, j] = y[:, j]
+                continue
             z[:, j] = h[k] + s * (y[:, j] - p[k])
             total += np.log(s)
         x = z
@@ -845,7 +848,10 @@ def unstack(z, layers):
     for turn, places, heights in reversed(layers):
         y = np.empty_like(z)
         for j, (p, h) in enumerate(zip(places, heights)):
-            k = np.clip(np.searchsorted(h, z[:, j]) - 1, 0, max(len(h) - 2, 1))
+            k = np.clip(np.searchsorted(h, z[:, j]) - 1, 0, len(h) - 2)
+            if len(h) < 3:
+                y[:, j] = z[:, j]
+                continue
             y[:, j] = p[k] + (z[:, j] - h[k]) * (p[k + 1] - p[k]) / (h[k + 1] - h[k])
         z = y @ turn
     return z
