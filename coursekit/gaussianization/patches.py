@@ -27,7 +27,7 @@ from torch.nn import functional
 from coursekit.base import Fitted, Likelihood, catalogued
 from coursekit.gaussianization.iterative import IterativeGaussianizer, Make
 from coursekit.gaussianization.marginals import KDEMap, MarginalMap, all_sum, histogram
-from coursekit.gaussianization.rotations import PCA
+from coursekit.gaussianization.rotations import PCA, Rotation
 from coursekit.nn import check_rows
 
 __all__ = [
@@ -241,6 +241,10 @@ class PatchLayer(nn.Module):
         Layers of the small model, as in ``IterativeGaussianizer``.
     rotation, marginal : str or callable, optional
         By default ``PCA`` and ``KDEMap(shrink=0.5)``.
+    turn_back : bool
+        Undo the orthogonal rotations of the small model at the end, :math:`R^\top \Psi(R u)`. Then value
+        `j` of a patch is a pixel still, and the next grid finds neighbours where they were; without it, it
+        finds components.
 
     Raises
     ------
@@ -280,8 +284,10 @@ class PatchLayer(nn.Module):
         layers: int | Sequence[nn.Module] = 2,
         rotation: Make | None = None,
         marginal: Make | None = None,
+        turn_back: bool = True,
     ) -> None:
         super().__init__()
+        self.turn_back = turn_back
         c, h, w = self.shape = _image(shape)
         size = _pair(size, "size", 1)
         step = size if stride is None else _pair(stride, "stride", 1)
@@ -319,6 +325,11 @@ class PatchLayer(nn.Module):
             raise ValueError(f"x: got shape {tuple(x.shape)}, expected (n, {d}): flat images of {self.shape}")
         return x[:, self.places]
 
+    def _turns(self) -> list[Rotation]:
+        if not self.turn_back:
+            return []
+        return [layer for layer in self.inner.layers if isinstance(layer, Rotation) and layer.orthogonal]
+
     def fit(self, x: Tensor, *, generator: torch.Generator | None = None) -> PatchLayer:
         """Fit the small model to the patches of all images (n, d) together, and return itself."""
         rows = self.patches(x).flatten(0, 1)
@@ -330,12 +341,17 @@ class PatchLayer(nn.Module):
         """Map images (n, d); the log-determinant (n,) is the sum over patches."""
         cut = self.patches(x)
         z, log_det = self.inner.forward_and_log_det(cut.flatten(0, 1))
+        for turn in reversed(self._turns()):
+            z = turn.inverse(z)
         moved = x.index_copy(1, self.places.flatten(), z.view(len(x), -1))
         return moved, log_det.view(len(x), -1).sum(dim=1)
 
     def inverse(self, z: Tensor) -> Tensor:
         """Undo the map."""
-        x = self.inner.inverse(self.patches(z).flatten(0, 1))
+        x = self.patches(z).flatten(0, 1)
+        for turn in self._turns():
+            x = turn.forward_and_log_det(x)[0]
+        x = self.inner.inverse(x)
         return z.index_copy(1, self.places.flatten(), x.view(len(z), -1))
 
 
