@@ -26,7 +26,7 @@ from torch.nn import functional
 
 from coursekit.base import Fitted, Likelihood, catalogued
 from coursekit.gaussianization.iterative import IterativeGaussianizer, Make
-from coursekit.gaussianization.marginals import KDEMap, MarginalMap, all_sum, histogram
+from coursekit.gaussianization.marginals import MarginalMap, SplineMap, all_sum, histogram
 from coursekit.gaussianization.rotations import PCA, Rotation
 from coursekit.nn import check_rows
 
@@ -235,12 +235,12 @@ class PatchLayer(nn.Module):
         Channels, height and width of an image; images come and go as flat rows.
     padding : {None, "keep"}
         What becomes of rows and columns that are left over where the stride does not divide the image:
-        None refuses, "keep" leaves them as they are. (Padding with zeros would add columns, and a
-        bijection cannot.)
+        None refuses, "keep" leaves them as they are, and with them the windows that a shift would
+        lead around the edges. (Padding with zeros would add columns, and a bijection cannot.)
     layers : int or sequence of torch.nn.Module
         Layers of the small model, as in ``IterativeGaussianizer``.
     rotation, marginal : str or callable, optional
-        By default ``PCA`` and ``KDEMap(shrink=0.5)``.
+        By default ``PCA`` and ``SplineMap(shrink=0.5)``.
     turn_back : bool
         Undo the orthogonal rotations of the small model at the end, :math:`R^\top \Psi(R u)`. Then value
         `j` of a patch is a pixel still, and the next grid finds neighbours where they were; without it, it
@@ -306,7 +306,14 @@ class PatchLayer(nn.Module):
                 f"size, stride: steps of {step} do not divide an image of {h} x {w}; choose others, or leave "
                 "the remaining pixels as they are with padding='keep'"
             )
-        grid = torch.arange(c * h * w).view(c, h, w).roll((-move[0], -move[1]), dims=(1, 2))
+        grid = torch.arange(c * h * w).view(c, h, w)
+        move = (move[0] % step[0], move[1] % step[1])
+        if padding is None:  # around the edges
+            grid = grid.roll((-move[0], -move[1]), dims=(1, 2))
+        else:
+            grid = grid[:, move[0] :, move[1] :]
+            if grid.shape[1] < size[0] or grid.shape[2] < size[1]:
+                raise ValueError(f"shift: got {move}, which leaves no whole patch of {size} in {h} x {w}")
         windows = grid.unfold(1, size[0], step[0]).unfold(2, size[1], step[1])  # (c, rows, cols, size, size)
         places = windows.permute(1, 2, 0, 3, 4).reshape(-1, c * size[0] * size[1])
         self.register_buffer("places", places.contiguous())  # (patches, values)
@@ -314,7 +321,7 @@ class PatchLayer(nn.Module):
             places.shape[1],
             layers=layers,
             rotation=PCA if rotation is None else rotation,
-            marginal=functools.partial(KDEMap, shrink=0.5) if marginal is None else marginal,
+            marginal=functools.partial(SplineMap, shrink=0.5) if marginal is None else marginal,
             patience=None,
         )
 
@@ -683,7 +690,7 @@ class MultiScaleGaussianizer(IterativeGaussianizer):
             raise ValueError(f"shape: {self_shape} holds {c * h * w} values, expected dim={dim}")
         if scales < 1 or min(sweeps, whole) < 0:
             raise ValueError(f"scales={scales}, sweeps={sweeps}, whole={whole}: expected at least 1, 0, 0")
-        bend = functools.partial(KDEMap, shrink=shrink)
+        bend = functools.partial(SplineMap, shrink=shrink)
         plan: list[nn.Module] = [] if levels is None else [LevelMap(levels)]
         for scale in reversed(range(scales)):
             band = (c, h >> scale, w >> scale)
