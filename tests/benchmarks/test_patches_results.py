@@ -22,11 +22,15 @@ def test_all_rows_are_there_and_the_settings_are_those_of_the_program():
     assert FILE["meta"]["settings"] == json.loads(json.dumps(patches.SETTINGS))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_whole_list_beats_a_full_covariance_and_patches_alone(kind):
-    ours = bits(kind, "patches, pyramid, whole images")
-    for other in ("pixels alone", "Gaussian, full covariance", "patches", "patches, grid never shifted"):
-        assert (ours < bits(kind, other)).all()
+def test_each_kind_of_image_has_its_winner():
+    """Photographs: shifted patches. Centred digits: exact pixels and one covariance, which the list comes near."""
+    copula = "pixels, then full covariance"
+    for other in ("Gaussian, full covariance", copula, "whole images", "patches, grid never shifted"):
+        assert (bits("ships", "patches") < bits("ships", other)).all()
+    whole = "patches, pyramid, whole images"
+    assert (bits("mnist", copula) < bits("mnist", "patches")).all()
+    assert (np.abs(bits("mnist", whole) - bits("mnist", copula)) < 0.03).all()
+    assert (np.abs(bits("ships", whole) - bits("ships", "patches")) < 0.1).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -54,7 +58,7 @@ def test_the_gain_of_classes_belongs_to_the_gaussian():
     for seed in patches.SEEDS:
         gain = ROWS[f"digits, seed {seed}"]["gain"]
         assert gain["Gaussian"][0] > 5
-        assert abs(gain["Gaussianization"][0]) < 3
+        assert gain["Gaussianization"][0] < 0
 
 
 def test_baselines_of_the_digits_again():
