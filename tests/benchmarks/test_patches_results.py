@@ -23,7 +23,7 @@ def test_all_rows_are_there_and_the_settings_are_those_of_the_program():
 
 
 def test_each_kind_of_image_has_its_winner():
-    """Photographs: shifted patches. Centred digits: exact pixels and one covariance, which the list comes near."""
+    """Photographs: shifted patches. Centred digits: exact pixels and one covariance; the list comes near."""
     copula = "pixels, then full covariance"
     for other in ("Gaussian, full covariance", copula, "whole images", "patches, grid never shifted"):
         assert (bits("ships", "patches") < bits("ships", other)).all()
