@@ -1,8 +1,7 @@
 r"""Gaussianization of images: one small model for all patches, shifted grids, and pyramids.
 
 .. math:: \log\left|\det \frac{\partial z}{\partial x}\right| = \sum_{p} \log\left|\det \frac{\partial
-g}{\partial
-    u}(x_p)\right|, \qquad z_p = g(x_p) \text{ for every patch } p
+    g}{\partial u}(x_p)\right|, \qquad z_p = g(x_p) \text{ for every patch } p
 
 An image cut into patches that do not overlap is a set of short rows. One bijection :math:`g`, fitted to
 the patches of all images and all places together, bends them all; the log-determinants of the patches add
@@ -66,8 +65,8 @@ class LevelMap(MarginalMap):
     \Phi^{-1}(F(x))` is exact where a kernel would blur the line between black and nearly black. The share
     of level :math:`k` in column :math:`j` is
 
-    .. math:: p_{jk} = \frac{n_{jk} + a\, \bar p_k}{n + a}, \qquad \bar p_k = \frac{\sum_j n_{jk} + 1}{n d
-    + L}:
+    .. math:: p_{jk} = \frac{n_{jk} + a\, \bar p_k}{n + a}, \qquad
+        \bar p_k = \frac{\sum_j n_{jk} + 1}{n d + L}:
 
     a level that a pixel never had is as likely as pixels in general make it. Outside [0, L] the map goes
     on with slope one.
