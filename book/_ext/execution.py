@@ -32,7 +32,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 
 ROOT = Path(__file__).resolve().parents[2]
 KEEP_CACHES = 3
-YARDSTICK_SECONDS = 0.35  # what `yardstick` takes on a quiet core, where the budgets were set
+YARDSTICK_SECONDS = 0.3  # what `yardstick` takes on a quiet core, where the budgets were set
 # Parts of the package that no chapter imports (tests/book/test_build.py), so that no output depends on them.
 NOT_FOR_CHAPTERS = ("coursekit/grading/", "coursekit/cli.py", "coursekit/workbench.py")
 FOR_THE_GUIDE = "coursekit/grading/sandbox.py"  # the instructor's guide prints its limits
