@@ -88,7 +88,7 @@ def test_biased_distances_are_exactly_zero_on_the_same_points_and_never_negative
     assert FIXED[name](x, y) >= -rounds
 
 
-@pytest.mark.parametrize("name", FIXED.keys() - AROUND_THE_ORIGIN)
+@pytest.mark.parametrize("name", sorted(FIXED.keys() - AROUND_THE_ORIGIN))
 @property_test
 @given(pair=clouds(), shift=st.floats(-20, 20))
 def test_distances_do_not_change_when_both_samples_move(name, pair, shift):
@@ -98,7 +98,7 @@ def test_distances_do_not_change_when_both_samples_move(name, pair, shift):
     )
 
 
-@pytest.mark.parametrize("name", FIXED.keys() - {"sliced", "sliced, p = 1"})
+@pytest.mark.parametrize("name", sorted(FIXED.keys() - {"sliced", "sliced, p = 1"}))
 @property_test
 @given(pair=clouds(), seed=st.integers(0, 50))
 def test_distances_do_not_change_when_both_samples_turn(name, pair, seed):
