@@ -49,7 +49,8 @@ def test_the_roll_is_what_theory_and_earlier_measurements_say():
 def test_the_digits_again_with_one_seed(name):
     row = ROWS["digits"]["models"][name]
     setting, train, test, _ = mixture.digit_fit(name, 0)
-    assert setting == row["chosen"][0]
+    if name != "one Gaussian":  # which is the same at every setting, so that the last bit would choose
+        assert setting == row["chosen"][0]
     spread = row["test_se"] * np.sqrt(mixture.SEEDS)
     assert abs(test - row["test"]) < 5 * spread
     assert train < test
