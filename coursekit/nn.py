@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,41 @@ from torch.nn import functional
 
 from coursekit.base import Likelihood
 
-__all__ = ["Flow", "MaskedLinear", "check_rows", "mlp", "rq_spline"]
+__all__ = ["Flow", "MaskedLinear", "check_count", "check_rows", "mlp", "rq_spline"]
+
+
+def check_count(name: str, value: object, least: int = 1) -> int:
+    """Refuse what is not a whole number of at least `least`, and return it.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for the message.
+    value : object
+        What came.
+    least : int
+        Smallest number that will do.
+
+    Returns
+    -------
+    int
+        The number.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or too small.
+
+    Examples
+    --------
+    >>> check_count("layers", 0)
+    Traceback (most recent call last):
+        ...
+    ValueError: layers: got 0, expected a whole number of at least 1
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name}: got {value!r}, expected a whole number of at least {least}")
+    return int(value)
 
 
 def check_rows(x: object, dim: int, *, like: Tensor | None = None, name: str = "x") -> Tensor:

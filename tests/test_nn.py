@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from coursekit.nn import Flow, MaskedLinear, check_rows, mlp, rq_spline
+from coursekit.nn import Flow, MaskedLinear, check_count, check_rows, mlp, rq_spline
 
 
 def test_an_mlp_is_the_composition_of_its_layers():
@@ -21,6 +21,16 @@ def test_an_mlp_is_the_composition_of_its_layers():
 
 def test_no_hidden_layer_is_an_affine_map():
     assert [type(layer) for layer in mlp(3, 2, hidden=())] == [nn.Linear]
+
+
+def test_counts_are_whole_numbers_that_are_large_enough():
+    assert check_count("layers", np.int64(3), 3) == 3
+    assert type(check_count("layers", np.int64(3))) is int
+    for bad in (0, True, 2.0, "2", None):
+        with pytest.raises(ValueError, match=r"layers: got .*, expected a whole number of at least 1"):
+            check_count("layers", bad)
+    with pytest.raises(ValueError, match="got 2, expected a whole number of at least 3"):
+        check_count("layers", 2, 3)
 
 
 @pytest.mark.parametrize("widths", [(0, 2, (4,)), (2, 0, (4,)), (2, 2, (0,)), (2, 2, (1.5,))])

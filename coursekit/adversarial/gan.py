@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coursekit.base import Fitted, Likelihood, catalogued
-from coursekit.nn import check_rows, mlp
+from coursekit.nn import check_count, check_rows, mlp
 
 __all__ = [
     "DIVERGENCES",
@@ -50,12 +50,6 @@ __all__ = [
 ]
 
 Float = NDArray[np.float64]
-
-
-def _count(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name}: got {value!r}, expected a whole number of at least 1")
-    return int(value)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -418,13 +412,13 @@ class Generator(nn.Module):
         net: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.dim, self.latent_dim = _count("dim", dim), _count("latent_dim", latent_dim)
+        self.dim, self.latent_dim = check_count("dim", dim), check_count("latent_dim", latent_dim)
         self.net = mlp(latent_dim, dim, hidden=hidden, activation=activation) if net is None else net
 
     def draw(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw standard normal noise z of shape (n, latent_dim)."""
         like = next(self.parameters())
-        shape = (_count("n", n), self.latent_dim)
+        shape = (check_count("n", n), self.latent_dim)
         return torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -465,7 +459,7 @@ class Discriminator(nn.Module):
         net: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.dim = _count("dim", dim)
+        self.dim = check_count("dim", dim)
         self.net = mlp(dim, 1, hidden=hidden, activation=activation) if net is None else net
 
     def forward(self, x: Tensor) -> Tensor:
@@ -568,7 +562,7 @@ class GAN(nn.Module):
         augment: Callable[..., Tensor] | None = None,
     ) -> None:
         super().__init__()
-        self.dim, self.latent_dim = _count("dim", dim), _count("latent_dim", latent_dim)
+        self.dim, self.latent_dim = check_count("dim", dim), check_count("latent_dim", latent_dim)
         if objective not in _GENERATOR_LOSSES and objective not in DIVERGENCES:
             known = [*_GENERATOR_LOSSES, *DIVERGENCES]
             raise ValueError(f"objective: got {objective!r}, expected one of {known}")
@@ -576,8 +570,8 @@ class GAN(nn.Module):
         widths = hidden if generator_hidden is None else generator_hidden
         self.generator = Generator(dim, latent_dim, hidden=widths, net=generator)
         self.discriminator = Discriminator(dim, hidden=hidden, net=discriminator)
-        self.turns: tuple[str, ...] = ("discriminator",) * _count("d_steps", d_steps)
-        self.turns += ("generator",) * _count("g_steps", g_steps)
+        self.turns: tuple[str, ...] = ("discriminator",) * check_count("d_steps", d_steps)
+        self.turns += ("generator",) * check_count("g_steps", g_steps)
 
     # --- estimation
 
@@ -750,10 +744,10 @@ def dcgan_nets(
     """
     if not isinstance(side, int) or side < 4 or side % 4:
         raise ValueError(f"side: got {side!r}, expected a multiple of 4")
-    channels, width = _count("channels", channels), _count("width", width)
+    channels, width = check_count("channels", channels), check_count("width", width)
     quarter, wide = side // 4, 2 * width
     generator = nn.Sequential(
-        nn.Linear(_count("latent_dim", latent_dim), wide * quarter**2, bias=False),
+        nn.Linear(check_count("latent_dim", latent_dim), wide * quarter**2, bias=False),
         nn.Unflatten(1, (wide, quarter, quarter)),
         nn.BatchNorm2d(wide),
         nn.ReLU(),
@@ -825,7 +819,7 @@ class DiffAugment:
         cutout: int = 0,
         fill: float = -1.0,
     ) -> None:
-        if len(shape) != 3 or any(_count("shape", size) < 1 for size in shape):
+        if len(shape) != 3 or any(check_count("shape", size) < 1 for size in shape):
             raise ValueError(f"shape: got {shape!r}, expected (channels, height, width)")
         most = min(shape[1:])
         for name, value in (("shift", shift), ("cutout", cutout)):
@@ -941,7 +935,7 @@ def bilinear_game(
         raise ValueError(f"eta: got {eta!r}, expected a positive number")
     x, y = (float(value) for value in start)
     path = [(x, y)]
-    for _ in range(_count("steps", steps)):
+    for _ in range(check_count("steps", steps)):
         if method == "simultaneous":
             x, y = x - eta * y, y + eta * x
         elif method == "alternating":

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from coursekit.base import Fitted, Likelihood, catalogued
 from coursekit.latent.vae import VAE
+from coursekit.nn import check_count
 
 __all__ = [
     "DCI",
@@ -522,12 +523,6 @@ def _entropy(counts: NDArray[Any]) -> Array:
     return -(p * np.log(np.where(p > 0, p, 1.0))).sum(-1)
 
 
-def _whole(name: str, value: int, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name}: got {value!r}, expected a whole number of at least {least}")
-    return int(value)
-
-
 def _bins(z: Array, bins: int) -> NDArray[np.int64]:
     """Which of `bins` intervals of equal width, from its smallest to its largest value, each code is in."""
     low, high = z.min(axis=0), z.max(axis=0)
@@ -569,7 +564,7 @@ def mutual_information(codes: ArrayLike, factors: ArrayLike, *, bins: int = 20) 
     [[0.6931, 0.0]]
     """
     z, v = _checked(codes, factors)
-    bins = _whole("bins", bins, 2)
+    bins = check_count("bins", bins, 2)
     index = _bins(z, bins)
     table = np.empty((z.shape[1], v.shape[1]))
     for j, code in enumerate(index.T):
@@ -745,7 +740,7 @@ def dci(codes: ArrayLike, factors: ArrayLike, *, n_trees: int = 10, random_state
     importance, right = np.zeros((z.shape[1], v.shape[1])), []
     for k, factor in enumerate(v.T):
         forest = RandomForestClassifier(
-            _whole("n_trees", n_trees, 1), max_features=None, random_state=rng.randint(2**31)
+            check_count("n_trees", n_trees, 1), max_features=None, random_state=rng.randint(2**31)
         ).fit(z[train][:, columns], factor[train])
         importance[columns, k] = forest.feature_importances_
         right.append(forest.score(z[test][:, columns], factor[test]))
@@ -806,7 +801,7 @@ def factor_vae_score(
     Taught in :ref:`beta_vae`.
     """
     z, v = _checked(codes, factors)
-    votes, rows_per_vote = _whole("votes", votes, 1), _whole("rows_per_vote", rows_per_vote, 2)
+    votes, rows_per_vote = check_count("votes", votes, 1), check_count("rows_per_vote", rows_per_vote, 2)
     variance = z.var(axis=0)
     alive = variance > 1e-20
     if not alive.any():

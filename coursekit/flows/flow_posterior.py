@@ -30,7 +30,7 @@ from coursekit.flows.autoregressive import InverseAutoregressiveFlow, MaskedMLP
 from coursekit.flows.coupling import AffineCoupling
 from coursekit.flows.planar import invertible_direction
 from coursekit.latent.vae import LOG_2PI, VAE, DiagonalGaussian, interpolate, log_standard_normal
-from coursekit.nn import Flow, mlp
+from coursekit.nn import Flow, check_count, mlp
 from coursekit.train import train
 
 __all__ = [
@@ -53,12 +53,6 @@ __all__ = [
 ]
 
 
-def _count(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name}: got {value!r}, expected a whole number of at least 1")
-    return value
-
-
 # ----------------------------------------------------------------------------------------------
 # Flows that see a context.
 
@@ -78,8 +72,8 @@ class PosteriorFlow(nn.Module):
 
     def __init__(self, latent_dim: int, context_dim: int) -> None:
         super().__init__()
-        self.latent_dim = _count("latent_dim", latent_dim)
-        self.context_dim = _count("context_dim", context_dim)
+        self.latent_dim = check_count("latent_dim", latent_dim)
+        self.context_dim = check_count("context_dim", context_dim)
 
     def check_context(self, z: Tensor, context: Tensor) -> None:
         """Refuse latents and contexts that do not belong together.
@@ -129,7 +123,7 @@ class AmortizedPlanar(PosteriorFlow):
 
     def __init__(self, latent_dim: int, context_dim: int, layers: int = 4) -> None:
         super().__init__(latent_dim, context_dim)
-        self.layers = _count("layers", layers)
+        self.layers = check_count("layers", layers)
         self.head = nn.Linear(context_dim, layers * (2 * latent_dim + 1))
         with torch.no_grad():  # a gentle bend to start with, along planes in all directions
             normals, directions, _ = self._split(self.head.bias)
@@ -216,7 +210,7 @@ class ConditionalRealNVP(PosteriorFlow):
             _start_at_zero(found[-1])
             return found
 
-        flips = [False, True] * _count("layers", layers)
+        flips = [False, True] * check_count("layers", layers)
         self.couplings = nn.ModuleList(AffineCoupling(latent_dim, flip=flip, net=net) for flip in flips)
         self.sizes = (latent_dim // 2, latent_dim - latent_dim // 2)
 
@@ -271,7 +265,7 @@ class IAFPosterior(PosteriorFlow):
         super().__init__(latent_dim, context_dim)
         self.flow = InverseAutoregressiveFlow(
             latent_dim,
-            layers=_count("layers", layers),
+            layers=check_count("layers", layers),
             hidden=hidden,
             context_dim=context_dim,
             activation=nn.SiLU,
@@ -514,7 +508,11 @@ class FlowVAE(VAE):
 
         sizes: dict[str, Any] = {"hidden": hidden, "activation": activation}
         encoder = FlowEncoder(
-            _count("dim", dim), _count("latent_dim", latent_dim), make, conditional=conditional, **sizes
+            check_count("dim", dim),
+            check_count("latent_dim", latent_dim),
+            make,
+            conditional=conditional,
+            **sizes,
         )
         super().__init__(
             dim,
@@ -591,7 +589,7 @@ def free_energy(
     Taught in :ref:`flow_posterior`.
     """
     found = []
-    for block in model._checked(x).split(model._rows_at_once(_count("k", k))):
+    for block in model._checked(x).split(model._rows_at_once(check_count("k", k))):
         q = model.encoder(block)
         z0 = q.base.rsample(k, generator=generator)
         z, log_det = q.flow.transport(z0, q.context)
@@ -641,7 +639,7 @@ def flow_prior_log_weights(
         raise ValueError("model: its flow sees x, expected conditional=False: a prior cannot depend on x")
     x = model._checked(x)
     q = model.encoder(x).base
-    z0 = q.rsample(_count("k", k), generator=generator)
+    z0 = q.rsample(check_count("k", k), generator=generator)
     one = x.new_ones(1, 1)
     image, log_det = model.encoder.flow.transport(z0.reshape(-1, 1, model.latent_dim), one)
     log_prior = (log_standard_normal(image) + log_det).view(z0.shape[:2])  # of z_0, under the flow prior

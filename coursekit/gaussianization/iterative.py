@@ -37,7 +37,7 @@ from coursekit.gaussianization.marginals import (
     histogram,
 )
 from coursekit.gaussianization.rotations import ROTATIONS, Haar, MaxSliced, Rotation, haar_matrix
-from coursekit.nn import check_rows
+from coursekit.nn import check_count, check_rows
 
 __all__ = ["IterativeGaussianizer", "SlicedTransport", "covariance_recursion", "expected_excursions"]
 
@@ -156,8 +156,7 @@ class IterativeGaussianizer(nn.Module):
         patience: int | None = 8,
     ) -> None:
         super().__init__()
-        if not isinstance(dim, int) or dim < 1:
-            raise ValueError(f"dim: got {dim!r}, expected a whole number of at least 1")
+        dim = check_count("dim", dim)
         if patience is not None and (not isinstance(patience, int) or patience < 1):
             raise ValueError(f"patience: got {patience!r}, expected None or a whole number of at least 1")
         turn = _maker(rotation, ROTATIONS, lambda: MaxSliced(objective="likelihood"), "rotation")

@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from coursekit.nn import check_count
+
 __all__ = [
     "ECDFMap",
     "KDEMap",
@@ -292,9 +294,7 @@ class _FromHistogram(KnotMap):
 
     def __init__(self, *, cells: int, shrink: float) -> None:
         super().__init__(shrink=shrink)
-        if not isinstance(cells, int) or cells < 8:
-            raise ValueError(f"cells: got {cells!r}, expected a whole number of at least 8")
-        self.cells = cells
+        self.cells = check_count("cells", cells, 8)
 
     def grid(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         """Give the ends of the grid, from the range of the data: a fifth wider on either side."""
@@ -422,9 +422,7 @@ class QuantileMap(_FromHistogram):
 
     def __init__(self, *, knots: int = 30, cells: int = 1024, shrink: float = 0.0) -> None:
         super().__init__(cells=cells, shrink=shrink)
-        if not isinstance(knots, int) or knots < 3:
-            raise ValueError(f"knots: got {knots!r}, expected a whole number of at least 3")
-        self.knots = knots
+        self.knots = check_count("knots", knots, 3)
 
     def fit_counts(self, counts: Tensor, low: Tensor, high: Tensor) -> MarginalMap:
         """Fit to counts (d, cells) on the grid from `low` to `high` (d,)."""
@@ -626,8 +624,7 @@ class PolynomialMap(MarginalMap):
 
     def __init__(self, *, degree: int = 6, monotone: bool = True, support: str | None = "linear") -> None:
         super().__init__()
-        if not isinstance(degree, int) or degree < 1:
-            raise ValueError(f"degree: got {degree!r}, expected a whole number of at least 1")
+        degree = check_count("degree", degree)
         if support not in ("linear", "clip", None):
             raise ValueError(f"support: got {support!r}, expected 'linear', 'clip' or None")
         self.degree, self.monotone, self.support_kind = degree, monotone, support

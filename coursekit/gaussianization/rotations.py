@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from coursekit.gaussianization.marginals import all_sum, probit_of_cells, smooth
+from coursekit.nn import check_count
 
 __all__ = ["ICA", "PCA", "Haar", "Householder", "MaxSliced", "Rotation", "haar_matrix"]
 
@@ -241,9 +242,7 @@ class Householder(Rotation):
 
     def __init__(self, *, reflections: int = 8) -> None:
         super().__init__()
-        if not isinstance(reflections, int) or reflections < 1:
-            raise ValueError(f"reflections: got {reflections!r}, expected a whole number of at least 1")
-        self.reflections = reflections
+        self.reflections = check_count("reflections", reflections)
 
     def fit(self, x: Tensor, *, generator: torch.Generator | None = None) -> Rotation:
         """Draw the directions for data with as many columns as `x` (n, d)."""

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coursekit.base import DensityEstimator, Fitted, Likelihood, catalogued
-from coursekit.nn import check_rows, mlp
+from coursekit.nn import check_count, check_rows, mlp
 from coursekit.train import train
 
 __all__ = [
@@ -47,12 +47,6 @@ __all__ = [
 LOG_2PI = math.log(2 * math.pi)
 Objective = Literal["elbo", "iwae", "dreg", "reinforce"]
 _CELLS = 2**19  # numbers in a block of an evaluation: what stays in the cache (2^22 takes 1.5 times as long)
-
-
-def _count(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name}: got {value!r}, expected a whole number of at least 1")
-    return int(value)
 
 
 def log_standard_normal(z: Tensor) -> Tensor:
@@ -522,9 +516,9 @@ class VAE(nn.Module):
     ) -> None:
         super().__init__()
         self.dim, self.latent_dim, self.k = (
-            _count("dim", dim),
-            _count("latent_dim", latent_dim),
-            _count("k", k),
+            check_count("dim", dim),
+            check_count("latent_dim", latent_dim),
+            check_count("k", k),
         )
         if objective not in ("elbo", "iwae", "dreg", "reinforce"):
             raise ValueError(f"objective: got {objective!r}, expected 'elbo', 'iwae', 'dreg' or 'reinforce'")
@@ -573,7 +567,7 @@ class VAE(nn.Module):
             Log-weights in nats. Their mean over k estimates the ELBO, the logarithm of the mean of their
             exponentials the IWAE bound.
         """
-        z, log_q = self.encoder(x).rsample_and_log_prob(_count("k", k), generator=generator)
+        z, log_q = self.encoder(x).rsample_and_log_prob(check_count("k", k), generator=generator)
         return self.decoder.log_prob(x, z) + log_standard_normal(z) - log_q
 
     @torch.no_grad()
@@ -606,7 +600,7 @@ class VAE(nn.Module):
         ValueError
             If `x` has a wrong shape or value, or `k` is less than one.
         """
-        x, k = self._checked(x), _count("k", k)
+        x, k = self._checked(x), check_count("k", k)
         blocks = x.split(self._rows_at_once(k))
         return torch.cat([self._elbo(block, k, 1.0, analytic_kl, generator) for block in blocks])
 
@@ -646,7 +640,7 @@ class VAE(nn.Module):
         ValueError
             If `x` has a wrong shape or value, or `k` is less than one.
         """
-        x, k = self._checked(x), _count("k", k)
+        x, k = self._checked(x), check_count("k", k)
         return torch.cat([self._iwae(block, k, generator) for block in x.split(self._rows_at_once(k))])
 
     def _iwae(self, x: Tensor, k: int, generator: torch.Generator | None) -> Tensor:
@@ -671,7 +665,7 @@ class VAE(nn.Module):
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Draw z from the prior and x from p(x | z): (n, dim)."""
         weights = next(self.parameters())
-        shape = (_count("n", n), self.latent_dim)
+        shape = (check_count("n", n), self.latent_dim)
         z = torch.randn(shape, generator=generator, dtype=weights.dtype, device=weights.device)
         return self.decoder.sample(z, generator=generator)
 
@@ -776,7 +770,7 @@ def log_evidence(model: VAE, x: Tensor, *, nodes: int = 200, reach: float = 6.0)
     """
     if model.latent_dim > 2:
         raise ValueError(f"model: has {model.latent_dim} latents, expected one or two; use model.iwae(x, k)")
-    x, nodes = model._checked(x), _count("nodes", nodes)
+    x, nodes = model._checked(x), check_count("nodes", nodes)
     line = reach * (2 * (torch.arange(nodes, dtype=x.dtype, device=x.device) + 0.5) / nodes - 1)
     z = torch.cartesian_prod(*[line] * model.latent_dim).reshape(-1, 1, model.latent_dim)  # (m, 1, latents)
     log_cell = model.latent_dim * math.log(2 * reach / nodes)
@@ -833,7 +827,7 @@ def infer_per_row(
         start = model.encoder(x)
     mean, log_scale = (part.clone().requires_grad_() for part in (start.mean, start.log_scale))
     adam = torch.optim.Adam([mean, log_scale], lr=lr)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, _count("steps", steps))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, check_count("steps", steps))
     for _ in range(steps):
         q = DiagonalGaussian(mean, log_scale)
         z = q.rsample(k, generator=generator)
@@ -921,7 +915,7 @@ def interpolate(
     """
     if kind not in ("linear", "spherical"):
         raise ValueError(f"kind: got {kind!r}, expected 'linear' or 'spherical'")
-    if _count("steps", steps) < 2:
+    if check_count("steps", steps) < 2:
         raise ValueError(f"steps: got {steps}, expected at least 2: the two ends")
     t = torch.linspace(0, 1, steps, dtype=a.dtype, device=a.device)[:, None]
     if kind == "linear":
@@ -1013,7 +1007,7 @@ class ProbabilisticPCA(DensityEstimator):
             If there are not more columns than components, or the data vary in no other direction.
         """
         X = self._training_data(X, at_least=2)
-        k, d = _count("n_components", self.n_components), X.shape[1]
+        k, d = check_count("n_components", self.n_components), X.shape[1]
         if k >= d:
             raise ValueError(f"n_components: got {k} for {d} feature(s), expected fewer: noise needs its own")
         self.mean_ = X.mean(axis=0)
@@ -1237,7 +1231,7 @@ class GLO(BaseEstimator):
         seed = int(check_random_state(self.random_state).randint(2**31))
         with torch.random.fork_rng([]):
             torch.default_generator.manual_seed(seed)
-            latent_dim = _count("latent_dim", self.latent_dim)
+            latent_dim = check_count("latent_dim", self.latent_dim)
             self.module_ = _Codes(data.shape[1], len(data), latent_dim, self.hidden)
         self.history_ = train(
             self.module_,
