@@ -17,7 +17,7 @@ from tools import TOOLS, find
 
 ROOT = Path(__file__).parents[1]
 PYTHON = sys.executable
-PYTEST = [PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadscope"]
+PYTEST = [PYTHON, "-m", "pytest", "-n", "2"]
 NBVAL = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "300", "labs/source"]
 TOTAL_BUDGET = 50.0
 
@@ -33,7 +33,12 @@ class Stage:
 
 def pytest(*arguments: str) -> tuple[str, ...]:
     """Command that runs pytest on two cores, a whole file or notebook on one of them."""
-    return (*PYTEST, *arguments)
+    return (*PYTEST, "--dist", "loadscope", *arguments)
+
+
+def shared(*arguments: str) -> tuple[str, ...]:
+    """Command that runs pytest on two cores; the one that is done first takes over half of what the other has left."""
+    return (*PYTEST, "--dist", "worksteal", *arguments)
 
 
 OWN_STAGE = ("test_laws.py", "labs", "grading", "book", "hub")
@@ -55,12 +60,12 @@ STAGES = [
             pytest("--doctest-modules", "coursekit"),
         ),
     ),
-    Stage("laws", 4, (pytest("tests/test_laws.py", "--dist", "load"),)),
-    Stage("grade path of the labs", 12, (pytest("tests/labs"),)),
+    Stage("laws", 4, (shared("tests/test_laws.py"),)),
+    Stage("grade path of the labs", 12, (shared("tests/labs"),)),
     Stage("nbval of the labs", 4, (pytest(*NBVAL),)),
-    Stage("sandboxed grading", 10, (pytest("tests/grading"),)),
+    Stage("sandboxed grading", 10, (shared("tests/grading"),)),
     Stage("book", 6, ((PYTHON, "book/_ext/build.py"),)),
-    Stage("browser", 8, (pytest("tests/book"),)),
+    Stage("browser", 8, (shared("tests/book"),)),
     Stage("hub", 8, (pytest("tests/hub"),)),
 ]
 

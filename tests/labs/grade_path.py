@@ -31,8 +31,9 @@ BEGIN, END = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
 STUB = 'raise NotImplementedError("left out")'
 
 _CONTEXT = multiprocessing.get_context("forkserver")
+# What is imported here is imported once, and not in each of a thousand processes.
 _CONTEXT.set_forkserver_preload(
-    ["pytest", "scipy.stats", "sklearn.neighbors", "coursekit.data", "coursekit.plot", "coursekit.lab"]
+    ["pytest", "scipy.stats", "sklearn.neighbors", "torch", "coursekit.data", "coursekit.plot", "coursekit.lab"]
 )
 
 
