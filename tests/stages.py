@@ -37,7 +37,7 @@ def pytest(*arguments: str) -> tuple[str, ...]:
 
 
 def shared(*arguments: str) -> tuple[str, ...]:
-    """Command that runs pytest on two cores; the one that is done first takes over half of what the other has left."""
+    """Command that runs pytest on two cores; one that is done takes over half of what the other has left."""
     return (*PYTEST, "--dist", "worksteal", *arguments)
 
 

@@ -113,7 +113,9 @@ def test_figure_equals_the_package(name, choice, open_figure):
     slider = figure.locator("input[type=range]").first
     start = slider.input_value()
     for way, keys in KEYS.items():
-        slider.evaluate("(node, value) => { node.value = value; node.dispatchEvent(new Event('input')) }", start)
+        slider.evaluate(
+            "(node, start) => { node.value = start; node.dispatchEvent(new Event('input')) }", start
+        )
         slider.focus()
         for key in keys:
             page.keyboard.press(key)

@@ -266,7 +266,7 @@ def reply(parent, count=1):
     sent.append(kernel.session.send(line, "execute_reply", content, parent=parent, ident=ident) is not None)
 """
 
-# A cell that sends without end is interrupted; where that falls between the frames of a message, what comes is torn.
+# A cell that sends without end is interrupted; between two frames of a message, that tears the message.
 _CUT_SHORT = "^$|could not be interrupted|more than can be taken in|sent what cannot be read"
 KERNEL = [
     Attack(

@@ -33,7 +33,15 @@ STUB = 'raise NotImplementedError("left out")'
 _CONTEXT = multiprocessing.get_context("forkserver")
 # What is imported here is imported once, and not in each of a thousand processes.
 _CONTEXT.set_forkserver_preload(
-    ["pytest", "scipy.stats", "sklearn.neighbors", "torch", "coursekit.data", "coursekit.plot", "coursekit.lab"]
+    [
+        "pytest",
+        "scipy.stats",
+        "sklearn.neighbors",
+        "torch",
+        "coursekit.data",
+        "coursekit.plot",
+        "coursekit.lab",
+    ]
 )
 
 
