@@ -571,7 +571,7 @@ def journal_length(course):
     return sum(file.read_bytes().count(b"\n") for file in (course / "runs").glob("*/journal.jsonl"))
 
 
-def until(condition, seconds=120.0):
+def until(condition, seconds=300.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited too long"
