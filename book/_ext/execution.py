@@ -219,6 +219,14 @@ def _cached(cache: Any, notebook: nbformat.NotebookNode) -> Any:
         return None
 
 
+def forget(notebooks: list[nbformat.NotebookNode], cache_path: Path) -> None:
+    """Take these notebooks out of the cache, so that they are run again."""
+    cache = get_cache(str(cache_path))
+    for notebook in notebooks:
+        if (record := _cached(cache, notebook)) is not None:
+            cache.remove_cache(record.pk)
+
+
 def measured(notebooks: dict[str, nbformat.NotebookNode], cache_path: Path) -> dict[str, dict[str, float]]:
     """CPU seconds, elapsed seconds and slowness of the core, of every page that the cache holds."""
     cache = get_cache(str(cache_path))
