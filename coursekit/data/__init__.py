@@ -5,6 +5,7 @@ Importing this package is quick and silent, and touches no network.
 
 from coursekit.data.download import DATASETS, DataError, cache_dir, datasets, fetch, load, shared_dir
 from coursekit.data.images import Logit, Part, Splits, bits_per_dim, digits, mnist_sample
+from coursekit.data.series import RealSeries, SeriesPart, WarpedSeries, load_series, to_length, warped_series
 from coursekit.data.sprites import Sprites, sprites
 from coursekit.data.toy import Bimodal, EightGaussians, Pinwheel, Rings, SwissRoll, TwoMoons
 
@@ -16,18 +17,24 @@ __all__ = [
     "Logit",
     "Part",
     "Pinwheel",
+    "RealSeries",
     "Rings",
+    "SeriesPart",
     "Splits",
     "Sprites",
     "SwissRoll",
     "TwoMoons",
+    "WarpedSeries",
     "bits_per_dim",
     "cache_dir",
     "datasets",
     "digits",
     "fetch",
     "load",
+    "load_series",
     "mnist_sample",
     "shared_dir",
     "sprites",
+    "to_length",
+    "warped_series",
 ]

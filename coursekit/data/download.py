@@ -1,4 +1,4 @@
-"""Verified downloads of the large image data sets.
+"""Verified downloads: large image data sets, and real time series.
 
 Every file is checked against its published SHA-256. A download is atomic (a half file never stands under the
 final name), resumes where the server allows, and goes on to the next mirror when a file comes truncated or
@@ -163,6 +163,28 @@ _MNIST_CITATION = (
     "Proceedings of the IEEE 86(11), 1998"
 )
 
+_PICKUP = "PickupGestureWiimoteZ"
+_TSLEARN = "9efcd8afe3ef55186f57f4c3ccb45ae353d6f85f7aea2e420032c34a99345705"  # of the source archives
+_AEON = "4bc3d9ee64caf4befdf98371997052c294502ea8ad117cc8a6df6045081af381"
+
+
+def _packaged(name: str, about: str, archive: tuple[str, int, str], members: dict[str, str]) -> Dataset:
+    """Series of the UCR/UEA archive, out of the source archive of a package: its checksum is the index's."""
+    file, size, sha256 = archive
+    package = file.split("-")[0]
+    hosts = ("https://files.pythonhosted.org", "https://pypi.org")
+    urls = tuple(f"{host}/packages/source/{package[0]}/{package}/{file}" for host in hosts)
+    return Dataset(
+        name,
+        f"{about}; as bundled by {package}",
+        "none stated by the UCR/UEA archive; cite it",
+        'H. A. Dau and others, "The UCR time series classification archive", 2018; A. Bagnall and others, '
+        '"The UEA multivariate time series classification archive", 2018, arXiv:1811.00075',
+        files=tuple(DataFile(member, sha) for member, sha in members.items()),
+        sources=(Source(file, sha256, size, urls, tuple(members)),),
+    )
+
+
 DATASETS: dict[str, Dataset] = {
     dataset.name: dataset
     for dataset in (
@@ -273,6 +295,34 @@ DATASETS: dict[str, Dataset] = {
                     members=tuple(_CIFAR_MEMBERS),
                 ),
             ),
+        ),
+        _packaged(
+            "trace",
+            "simulated faults of an instrument, 100 + 100 series of 275 values, 4 classes",
+            (
+                "tslearn-0.6.4.tar.gz",
+                367401,
+                "9efcd8afe3ef55186f57f4c3ccb45ae353d6f85f7aea2e420032c34a99345705",
+            ),
+            {"Trace.npz": "0de0b7fa727cfabaf8481552db2b95fcccd12e54b67058aea79ff05b483cf807"},
+        ),
+        _packaged(
+            "gunpoint",
+            "place of a hand that draws a gun or points, 50 + 150 series of 150 values, 2 classes",
+            ("aeon-1.6.0.tar.gz", 5751669, _AEON),
+            {
+                "GunPoint_TRAIN.ts": "f842401779fd9800d247d8b33121a1a4643710a19b24917dbdd9a060ca8630d5",
+                "GunPoint_TEST.ts": "79332750788a6227b325b96bd0d70130c8eb707b9731f8d7dec62b7a7d36017e",
+            },
+        ),
+        _packaged(
+            "pickup_gestures",
+            "acceleration of a controller in gestures, 50 + 50 series of 29 to 361 values, 10 classes",
+            ("aeon-1.6.0.tar.gz", 5751669, _AEON),
+            {
+                f"{_PICKUP}_TRAIN.ts": "4d303d9990df621c066fc454d62626e3721aed008462103500b86b1ac1ca92c8",
+                f"{_PICKUP}_TEST.ts": "a9109bce918e48ee0e924e9cf2fdfdc4de364a3d88ec5e8aa44399ff08b11361",
+            },
         ),
     )
 }
@@ -391,7 +441,7 @@ def fetch(name: str) -> Path:
 
     Parameters
     ----------
-    name : {"mnist", "binarized_mnist", "fashion_mnist", "cifar10"}
+    name : {"mnist", "binarized_mnist", "fashion_mnist", "cifar10", "trace", "gunpoint", "pickup_gestures"}
         Which data set.
 
     Returns
@@ -609,7 +659,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def load(name: str) -> Splits:
-    """Load a data set, fetching it if need be.
+    """Load a set of images, fetching it if need be (series: `coursekit.data.load_series`).
 
     ===================  ==========================  =====  =============================================
     name                 rows (train/validate/test)  d      a row of ``X`` (uint8)
@@ -637,11 +687,13 @@ def load(name: str) -> Splits:
     Raises
     ------
     ValueError
-        If there is no data set of that name.
+        If there is no data set of that name, or it holds series.
     DataError
         If it cannot be had; see :func:`fetch`.
     """
     dataset = _dataset(name)
+    if name not in _READERS:
+        raise ValueError(f"{name!r} holds time series, whose lengths may differ: use load_series({name!r})")
     folder = fetch(name)
     return _READERS[name](folder, dataset)
 

@@ -20,6 +20,7 @@ import pytest
 
 from coursekit.data import DATASETS, DataError, cache_dir, datasets, download, fetch, load, shared_dir
 from coursekit.data.download import DataFile, Dataset, Source
+from coursekit.data.series import REAL_SERIES
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -505,10 +506,11 @@ def test_a_file_that_is_no_idx_file(monkeypatch):
 
 
 def test_the_registry_is_whole():
-    assert list(DATASETS) == ["mnist", "binarized_mnist", "fashion_mnist", "cifar10"]
+    images = ["mnist", "binarized_mnist", "fashion_mnist", "cifar10"]
+    assert list(DATASETS) == [*images, *REAL_SERIES]
+    assert sorted(download._READERS) == sorted(images)
     for name, dataset in DATASETS.items():
         assert dataset.name == name
-        assert name in download._READERS
         assert dataset.licence
         assert dataset.citation
         provided = [file for source in dataset.sources for file in source.provides]
