@@ -20,6 +20,7 @@ from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 
 from coursekit.data.images import digits
+from coursekit.data.series import warped_series
 from coursekit.data.toy import Bimodal, EightGaussians, SwissRoll
 from coursekit.density.discrete import Categorical, LogisticAutoregression
 from coursekit.density.histogram import Histogram, in_sample_risk, leave_one_out_risk
@@ -148,6 +149,13 @@ def film() -> dict[str, Any]:
     return {**kept, "means": law.means.round(6).tolist(), "std": law.std}
 
 
+def warp() -> dict[str, Any]:
+    """Two templates and the noise of one series, rounded as they ship."""
+    data = warped_series(6, strength=0, amplitude=0, random_state=4)
+    noise = (data.X - data.templates[data.y])[0]
+    return {"templates": data.templates[[1, 3]].round(4).tolist(), "noise": noise.round(4).tolist()}
+
+
 def script() -> str:
     """The data as a script that sets one global variable."""
     law = Bimodal()
@@ -168,6 +176,7 @@ def script() -> str:
         "scan": _scan_data(),
         "steps": steps(),
         "gan": film(),
+        "warp": warp(),
     }
     return f"window.courseFigures = {json.dumps(data, separators=(',', ':'))};\n"
 
@@ -191,6 +200,7 @@ def reference(figure: str, **settings: Any) -> dict[str, Any]:
         "iterative": _iterative,
         "gan": _gan,
         "wgan": _wgan,
+        "rate_invariant": _rate_invariant,
     }[figure](**settings)
 
 
@@ -362,3 +372,23 @@ def _wgan(shift: float, strip: str) -> dict[str, Any]:
     from coursekit.adversarial.wgan import shifted_uniforms  # here: the build itself needs no torch
 
     return shifted_uniforms(float(shift), float(strip))._asdict()
+
+
+def _rate_invariant(when: float, what: float, series: str) -> dict[str, Any]:
+    import torch
+    from dtaidistance import dtw
+
+    from coursekit.disentangling.rate_invariant import invert, resample
+
+    template, noise = (np.array(part) for part in (warp()["templates"][int(series)], warp()["noise"]))
+    gamma = torch.tensor(np.interp(np.linspace(0, 1, len(template)), [0, when, 1], [0, what, 1]))[None]
+    x = resample(torch.tensor(template)[None], gamma) + torch.tensor(noise)
+    aligned = resample(x, invert(gamma))[0].numpy()
+    x = x[0].numpy()
+    return {
+        "y": x,
+        "aligned": aligned,
+        "direct": np.linalg.norm(x - template),
+        "dtw": dtw.distance(x, template),
+        "after": np.linalg.norm(aligned - template),
+    }

@@ -832,6 +832,80 @@
     },
   };
 
+  /* A warp with one corner: where it is dragged, a series is told at another rate, and its inverse aligns it again. */
+  function warpBoxes(width) {
+    const beside = width >= 600;
+    const side = beside ? 210 : Math.min(width - 70, 230);
+    const warp = { left: 46, right: 46 + side, top: 14, bottom: 14 + side };
+    const plot = beside
+      ? { left: warp.right + 56, right: width - 12, top: 14, bottom: 14 + side }
+      : { left: 46, right: width - 12, top: warp.bottom + 60, bottom: warp.bottom + 250 };
+    return { warp, plot, height: Math.max(warp.bottom, plot.bottom) + 46 };
+  }
+
+  // Straight lines between the values of a series at equally spaced times in [0, 1].
+  function readAt(values, time) {
+    const place = time * (values.length - 1);
+    const left = Math.min(Math.floor(place), values.length - 2);
+    return (1 - place + left) * values[left] + (place - left) * values[left + 1];
+  }
+
+  function unwarp(gamma, time) {
+    const last = gamma.length - 1;
+    let left = 0;
+    while (left < last - 1 && gamma[left + 1] <= time) left += 1;
+    return (left + (time - gamma[left]) / (gamma[left + 1] - gamma[left])) / last;
+  }
+
+  function timeWarping(x, y) {
+    let above = [0, ...y.map(() => Infinity)];
+    for (const a of x) {
+      const row = [Infinity];
+      y.forEach((b, j) => row.push((a - b) ** 2 + Math.min(above[j], above[j + 1], row[j])));
+      above = row;
+    }
+    return Math.sqrt(above[y.length]);
+  }
+
+  FIGURES.rate_invariant = {
+    plot: "Left, a warp with one corner; right, a template, the series that is read along the warp, and that series read at the inverse.",
+    height: (width) => warpBoxes(width).height,
+    legend: [["ck-truth", "template"], ["ck-other", "series: read along the warp"], ["ck-model", "aligned: read at the inverse"]],
+    controls: [
+      { name: "when", label: "At time t", min: 0.1, max: 0.9, step: 0.02, value: 0.5, show: (v) => v.toFixed(2) },
+      { name: "what", label: "the template is at γ(t)", min: 0.1, max: 0.9, step: 0.02, value: 0.3, show: (v) => v.toFixed(2) },
+      { name: "series", label: "Template", options: { 0: "class 1", 1: "class 3" } },
+    ],
+    drag(x, y, width) {
+      const { warp } = warpBoxes(width);
+      const inside = (v) => Math.min(0.9, Math.max(0.1, v));
+      return { when: inside((x - warp.left) / (warp.right - warp.left)), what: inside((warp.bottom - y) / (warp.bottom - warp.top)) };
+    },
+    draw(svg, width, { when, what, series }) {
+      const boxes = warpBoxes(width);
+      const template = data.warp.templates[series];
+      const times = grid(0, 1, template.length);
+      const gamma = times.map((t) => (t <= when ? (t * what) / when : 1 - ((1 - t) * (1 - what)) / (1 - when)));
+      const y = gamma.map((g, i) => readAt(template, g) + data.warp.noise[i]);
+      const aligned = times.map((t) => readAt(y, unwarp(gamma, t)));
+      const left = axes(svg, boxes.warp, [0, 1], [0, 1], { x: "time t", y: "γ(t)" });
+      left.line(0, 0, 1, 1, "ck-guide");
+      left.curve([0, when, 1], [0, what, 1], "ck-model");
+      left.dot(when, what, "ck-point");
+      const right = axes(svg, boxes.plot, [0, 1], [-1.6, 1.6], { x: "time t", y: "value" });
+      right.curve(times, template, "ck-truth");
+      right.curve(times, y, "ck-other");
+      right.curve(times, aligned, "ck-model");
+      const gap = (x) => Math.sqrt(sum(x.map((value, i) => (value - template[i]) ** 2)));
+      const found = { direct: gap(y), dtw: timeWarping(y, template), after: gap(aligned) };
+      const rate = what > when ? "Everything comes early" : what < when ? "Everything comes late" : "No warp";
+      const text =
+        `${rate}. Distance from the template: ${number(found.direct)} value by value, ${number(found.dtw)} by dynamic time ` +
+        `warping, ${number(found.after)} once aligned.`;
+      return { text, shown: { y, aligned, ...found } };
+    },
+  };
+
   // --- controls ---------------------------------------------------------------------------------------
 
   function addControl(parent, id, control, changed) {

@@ -480,7 +480,7 @@ class TCNEncoder(nn.Module):
     dilations : sequence of int
         Steps between them, for each layer.
     pool : int
-        Times that are averaged at the end; must divide `length` into whole groups, the rest is cut off.
+        Neighbouring times that are averaged at the end; a rest shorter than this is cut off.
 
     Raises
     ------
@@ -504,7 +504,7 @@ class TCNEncoder(nn.Module):
         channels: int = 16,
         kernel: int = 5,
         dilations: Sequence[int] = (1, 2, 4, 8),
-        pool: int = 4,
+        pool: int = 8,
     ) -> None:
         super().__init__()
         self.length = check_count("length", length, 2)

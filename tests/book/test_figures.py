@@ -27,6 +27,7 @@ PAGES = {
     "iterative": "gaussianization/iterative",
     "gan": "adversarial/gan",
     "wgan": "adversarial/wgan",
+    "rate_invariant": "disentangling/rate_invariant",
 }
 # The slider of each figure, and every value of its list of choices.
 SLIDER = {
@@ -46,6 +47,7 @@ SLIDER = {
     "evaluation": "kept",
     "iterative": "layers",
     "wgan": "shift",
+    "rate_invariant": "when",
 }
 CHOICES = {
     "kde": ["gaussian", "epanechnikov", "box"],
@@ -57,6 +59,7 @@ CHOICES = {
     "iterative": ["forward", "backward"],
     "gan": ["1:1, non-saturating", "1:10, non-saturating"],
     "wgan": ["0", "0.5", "1"],
+    "rate_invariant": ["0", "1"],
 }
 # Five steps up reach the level 0.35, where the law with atoms jumps; twenty the level of the flat stretch.
 KEYS = {
