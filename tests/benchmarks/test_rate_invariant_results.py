@@ -1,4 +1,4 @@
-"""The file of the rate-invariant autoencoder: a slice runs again, and what the chapter says about it holds."""
+"""The file of the rate-invariant autoencoder: a slice runs again; what the chapter says about it holds."""
 
 import json
 
@@ -34,11 +34,11 @@ def test_what_needs_no_training_comes_out_again():
 
 def test_a_shorter_run_of_one_seed_comes_near_the_stored_numbers():
     known, test = rate_invariant.draw(0)
-    model = rate_invariant.fit(rate_invariant.warping, known.X, 0, steps=150)
+    model = rate_invariant.fit(rate_invariant.warping, known.X, 0, steps=100)
     with torch.no_grad():
         error = float(model.loss(rate_invariant.tensor(test.X)).mean()) / 64
     stored = ROWS["warp 3 + 10"]["mse"][0]
-    assert stored < error < 8 * stored
+    assert stored < error < 10 * stored
     codes = [rate_invariant.codes(model, part.X) for part in (known, test)]
     assert rate_invariant.neighbours(codes[0], known.y, codes[1], test.y) > 0.6
 
