@@ -23,6 +23,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ from coursekit.disentangling.beta_vae import (
     rate_distortion,
     rotate_latents,
     sap,
+    traverse,
 )
 from coursekit.latent.vae import VAE, active_units
 from coursekit.train import train
@@ -139,10 +141,48 @@ ROWS: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 
+FIGURE = {"seed": 0, "betas": [0.5, 1, 2, 4, 8, 16, 32], "steps": 9, "reach": 2.0, "start": [1, 1, 1, 2, 2]}
+
+
+@torch.no_grad()
+def traversals(beta: float) -> dict[str, Any]:
+    """One position of the figure's slider."""
+    model, x = _trained(beta), images()
+    found = rate_distortion(model, x, 10, generator=torch.Generator().manual_seed(0))
+    posterior = model.encoder(x)
+    kl = 0.5 * (posterior.mean**2 + (2 * posterior.log_scale).exp() - 1) - posterior.log_scale  # (n, latents)
+    order = kl.mean(0).argsort(descending=True)
+    start = posterior.mean[(DATA.factors == FIGURE["start"]).all(axis=1)][0]
+    path = traverse(model, start, torch.linspace(-FIGURE["reach"], FIGURE["reach"], FIGURE["steps"]))[order]
+    pixels = (15 * path).round().int().flatten().tolist()
+    return {
+        "beta": beta,
+        "rate": found.rate,
+        "distortion": found.distortion,
+        "share": kl.mean(0)[order].tolist(),
+        "pixels": "".join(f"{value:x}" for value in pixels),
+    }
+
+
+def _trained(beta: float) -> BetaVAE:
+    with torch.enable_grad():
+        return fit(FIGURE["seed"], beta=beta)
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = arguments(__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=ROWS, metavar="ROW", help="these rows only")
+    parser.add_argument(
+        "--traversals", action="store_true", help="write results/beta_vae_traversals.json instead"
+    )
     options = parser.parse_args(argv)
+    if options.traversals:
+        settings = SETTINGS | {"seeds": [FIGURE["seed"]], "figure": FIGURE}
+        figure = Results("beta_vae_traversals", settings=settings, path=options.output, fresh=options.fresh)
+        figure.meta["command"] = "python -m benchmarks.beta_vae --traversals"
+        for beta in FIGURE["betas"]:
+            figure.row(f"beta {beta:g}", partial(traversals, beta))
+        return 0
     results = Results("beta_vae", settings=SETTINGS, path=options.output, fresh=options.fresh)
     for name in options.only or ROWS:
         found = results.row(name, ROWS[name])

@@ -19,6 +19,7 @@ from scipy.integrate import quad
 from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 
+from coursekit.data import sprites
 from coursekit.data.images import digits
 from coursekit.data.series import warped_series
 from coursekit.data.toy import Bimodal, EightGaussians, SwissRoll
@@ -156,6 +157,14 @@ def warp() -> dict[str, Any]:
     return {"templates": data.templates[[1, 3]].round(4).tolist(), "noise": noise.round(4).tolist()}
 
 
+def rates() -> dict[str, Any]:
+    """Seven beta-VAEs, as ``python -m benchmarks.beta_vae --traversals`` stored them."""
+    stored = json.loads((RESULTS / "beta_vae_traversals.json").read_text(encoding="utf-8"))
+    kept = ("beta", "rate", "distortion", "share", "pixels")
+    models = [{key: row[key] for key in kept} for row in stored["rows"].values()]
+    return {"models": models, "entropy": np.log(len(sprites().X)), "steps": 9, "side": 16}
+
+
 def script() -> str:
     """The data as a script that sets one global variable."""
     law = Bimodal()
@@ -177,6 +186,7 @@ def script() -> str:
         "steps": steps(),
         "gan": film(),
         "warp": warp(),
+        "rates": rates(),
     }
     return f"window.courseFigures = {json.dumps(data, separators=(',', ':'))};\n"
 
@@ -201,6 +211,7 @@ def reference(figure: str, **settings: Any) -> dict[str, Any]:
         "gan": _gan,
         "wgan": _wgan,
         "rate_invariant": _rate_invariant,
+        "beta_vae": _beta_vae,
     }[figure](**settings)
 
 
@@ -391,4 +402,17 @@ def _rate_invariant(when: float, what: float, series: str) -> dict[str, Any]:
         "direct": np.linalg.norm(x - template),
         "dtw": dtw.distance(x, template),
         "after": np.linalg.norm(aligned - template),
+    }
+
+
+def _beta_vae(price: float) -> dict[str, Any]:
+    row = rates()["models"][int(price)]
+    images = np.array([int(digit, 16) for digit in row["pixels"]]).reshape(5, 9, 256) / 15
+    return {
+        "y": images.sum(axis=(1, 2)),
+        "rate": row["rate"],
+        "distortion": row["distortion"],
+        "elbo": -row["rate"] - row["distortion"],
+        "active": (np.array(row["share"]) > 0.1).sum(),
+        "perfect": np.log(np.prod(sprites().sizes)) - row["rate"],
     }

@@ -768,6 +768,58 @@
     },
   };
 
+  /* Where the rate-distortion plot and the rows of images go: side by side, or the rows below on narrow pages. */
+  function traversalBoxes(width) {
+    const side = Math.min(width - 58, 300);
+    const plot = { left: 46, right: 46 + side, top: 14, bottom: 14 + Math.min(side, 260) };
+    const beside = width >= plot.right + 74 + 9 * 18 * 2;
+    const left = beside ? plot.right + 70 : 46;
+    const cell = Math.min(2.5, (width - left - 8) / (9 * 18));
+    const top = beside ? 34 : plot.bottom + 76;
+    return { plot, left, top, cell, height: Math.max(plot.bottom + 46, top + 5 * 18 * cell + 10) };
+  }
+  FIGURES.beta_vae = {
+    plot: "Left, rate against distortion of seven models with the price of the chosen one as a slope; beside or below, its traversals, a row of sprites for each latent.",
+    height: (width) => traversalBoxes(width).height,
+    legend: [["ck-model", "trained models"], ["ck-point", "the chosen one"], ["ck-guide", "slope −β"], ["ck-truth", "what a perfect model could reach"]],
+    controls: [{ name: "price", label: "Price β of a nat", min: 0, max: 6, step: 1, value: 2, show: (v) => String(data.rates.models[v].beta) }],
+    draw(svg, width, { price }) {
+      const { plot, left, top, cell } = traversalBoxes(width);
+      const { models, entropy, steps, side } = data.rates;
+      const { beta, rate, distortion, share, pixels } = models[price];
+      const [most, worst] = [11, 70];
+      const field = axes(svg, plot, [0, most], [0, worst], { x: "rate, nats", y: "distortion, nats" });
+      field.curve([0, entropy], [entropy, 0], "ck-truth");
+      field.curve(models.map((m) => m.rate), models.map((m) => m.distortion), "ck-model");
+      // The line of slope −β through the point, as far as it stays inside the axes.
+      const reach = (r) => distortion + beta * (rate - r);
+      const from = Math.max(0, rate - (worst - distortion) / beta);
+      const to = Math.min(most, rate + distortion / beta);
+      field.line(from, reach(from), to, reach(to), "ck-guide");
+      for (const m of models) field.dot(m.rate, m.distortion, "ck-model").setAttribute("r", 3);
+      field.dot(rate, distortion, "ck-point");
+      const shade = [...pixels].map((digit) => parseInt(digit, 16));
+      const image = side * side;
+      const paths = range(16, () => "");
+      shade.forEach((level, i) => {
+        if (!level) return;
+        const [row, column] = [Math.floor(i / (image * steps)), Math.floor(i / image) % steps];
+        const [y, x] = [Math.floor((i % image) / side), i % side];
+        const at = [left + (column * (side + 2) + x) * cell, top + (row * (side + 2) + y) * cell];
+        paths[level] += `M${at[0].toFixed(1)},${at[1].toFixed(1)}h${cell.toFixed(2)}v${cell.toFixed(2)}h${(-cell).toFixed(2)}z`;
+      });
+      add(svg, "rect", { class: "ck-paper", x: left - 2, y: top - 2, width: steps * (side + 2) * cell + 2, height: share.length * (side + 2) * cell + 2 });
+      paths.forEach((d, level) => d && add(svg, "path", { class: "ck-ink", d, "fill-opacity": (level / 15).toFixed(3) }));
+      add(svg, "text", { class: "ck-code", x: left - 8, y: top - 10, "text-anchor": "end" }, "nats");
+      share.forEach((nats, j) => add(svg, "text", { class: "ck-code", x: left - 8, y: top + ((side + 2) * j + 11) * cell, "text-anchor": "end" }, nats.toFixed(2)));
+      const ink = share.map((_, j) => sum(shade.slice(j * image * steps, (j + 1) * image * steps)) / 15);
+      const active = share.filter((nats) => nats > 0.1).length;
+      const text =
+        `β = ${beta}: rate ${rate.toFixed(2)} nats, distortion ${distortion.toFixed(1)}, ELBO −${(rate + distortion).toFixed(1)}; ` +
+        `${active} of ${share.length} latents carry more than 0.1 nats.`;
+      return { text, shown: { y: ink, rate, distortion, elbo: -(rate + distortion), active, perfect: entropy - rate } };
+    },
+  };
   FIGURES.iterative = {
     plot: "A cloud of points in the plane after some layers, with circles at one and two standard deviations.",
     height: (width) => Math.min(width - 58, 360) + 60,

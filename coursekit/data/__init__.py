@@ -6,7 +6,7 @@ Importing this package is quick and silent, and touches no network.
 from coursekit.data.download import DATASETS, DataError, cache_dir, datasets, fetch, load, shared_dir
 from coursekit.data.images import Logit, Part, Splits, bits_per_dim, digits, mnist_sample
 from coursekit.data.series import RealSeries, SeriesPart, WarpedSeries, load_series, to_length, warped_series
-from coursekit.data.sprites import Sprites, sprites
+from coursekit.data.sprites import Sprites, dsprites, sprites
 from coursekit.data.toy import Bimodal, EightGaussians, Pinwheel, Rings, SwissRoll, TwoMoons
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "cache_dir",
     "datasets",
     "digits",
+    "dsprites",
     "fetch",
     "load",
     "load_series",

@@ -1,8 +1,8 @@
 """Verified downloads: large image data sets, and real time series.
 
-Every file is checked against its published SHA-256. A download is atomic (a half file never stands under the
-final name), resumes where the server allows, and goes on to the next mirror when a file comes truncated or
-corrupted.
+Every file is checked against its published SHA-256 (MD5 where nothing else is published). A download is
+atomic (a half file never stands under the final name), resumes where the server allows, and goes on to the
+next mirror when a file comes truncated or corrupted.
 
 Three environment variables steer it, each read at the time of the call:
 
@@ -71,7 +71,7 @@ class DataFile:
     name : str
         File name.
     sha256 : str
-        SHA-256 of its content.
+        SHA-256 of its content; or "md5:" and the MD5, which tells accidents but no forgery.
     packed : bool
         Whether ``name + ".gz"`` is as good: then `sha256` is that of the unpacked content.
     """
@@ -88,7 +88,7 @@ class Source:
     Attributes
     ----------
     name, sha256 : str
-        File name and SHA-256.
+        File name and SHA-256, or "md5:" and the MD5.
     size : int
         Bytes.
     urls : tuple of str
@@ -148,6 +148,8 @@ def _plain(
         ),
     }
 
+
+DSPRITES_FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 
 _CIFAR_MEMBERS = {
     "data_batch_1.bin": "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
@@ -296,6 +298,21 @@ DATASETS: dict[str, Dataset] = {
                 ),
             ),
         ),
+        Dataset(
+            "dsprites",
+            "black and white sprites with their factors, 64x64, 737,280",
+            "Apache-2.0",
+            "L. Matthey, I. Higgins, D. Hassabis, A. Lerchner, "
+            '"dSprites: disentanglement testing sprites dataset", 2017',
+            **_plain(
+                (
+                    "https://github.com/google-deepmind/dsprites-dataset/raw/master/",
+                    "https://github.com/deepmind/dsprites-dataset/raw/master/",
+                ),
+                # The size is rounded; of the file only the MD5 is published.
+                {DSPRITES_FILE: (26_000_000, "md5:7da33b31b13a06f4b04a70402ce90c2e")},
+            ),
+        ),
         _packaged(
             "trace",
             "simulated faults of an instrument, 100 + 100 series of 275 values, 4 classes",
@@ -403,16 +420,22 @@ def _is_right(path: Path, sha256: str, *, unpack: bool = False) -> bool:
         key = (str(path), status.st_size, status.st_mtime_ns, sha256)
         if key in _verified:
             return True
-        digest = hashlib.sha256()
+        algorithm, _, wanted = _checksum(sha256).partition(":")
+        digest = hashlib.new(algorithm, usedforsecurity=False)
         with gzip.open(path) if unpack else path.open("rb") as stream:
             while chunk := stream.read(_CHUNK):
                 digest.update(chunk)
     except (OSError, EOFError, gzip.zlib.error):  # type: ignore[attr-defined]
         return False  # not there, unreadable, or a truncated gzip stream
-    if digest.hexdigest() != sha256:
+    if digest.hexdigest() != wanted:
         return False
     _verified.add(key)
     return True
+
+
+def _checksum(sha256: str) -> str:
+    """Write a checksum as pooch does: the algorithm, a colon, the digest."""
+    return sha256 if ":" in sha256 else f"sha256:{sha256}"
 
 
 def _find(folder: Path, file: DataFile) -> Path | None:
@@ -441,13 +464,14 @@ def fetch(name: str) -> Path:
 
     Parameters
     ----------
-    name : {"mnist", "binarized_mnist", "fashion_mnist", "cifar10", "trace", "gunpoint", "pickup_gestures"}
-        Which data set.
+    name : str
+        Which data set: "mnist", "binarized_mnist", "fashion_mnist", "cifar10", "dsprites", "trace",
+        "gunpoint" or "pickup_gestures".
 
     Returns
     -------
     Path
-        Folder that holds all its files, each verified by SHA-256.
+        Folder that holds all its files, each verified by its checksum.
 
     Raises
     ------
@@ -521,26 +545,33 @@ def _download(dataset: Dataset, source: Source, folder: Path) -> Path:
     import urllib3
 
     came: list[str] = []
+    kind = _named(source.sha256).split()[0]
     for again in range(_ROUNDS):
         time.sleep(_PAUSE if again else 0.0)
         for url in source.urls:
             downloader = _Resuming(folder / (source.name + _part_suffix()))
             try:
                 pooch.retrieve(
-                    url, f"sha256:{source.sha256}", fname=source.name, path=folder, downloader=downloader
+                    url, _checksum(source.sha256), fname=source.name, path=folder, downloader=downloader
                 )
                 return target
             except ValueError:  # pooch has deleted the file, because its hash is wrong
-                came.append(f"{url}: {downloader.received:,} bytes with a wrong SHA-256 (deleted)")
+                came.append(f"{url}: {downloader.received:,} bytes with a wrong {kind} (deleted)")
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
                 came.append(f"{url}: {_in_words(error)}")
     raise DataError(
-        f"{dataset.name}: no mirror gave {source.name} ({source.size:,} bytes, SHA-256 {source.sha256}). "
+        f"{dataset.name}: no mirror gave {source.name} ({source.size:,} bytes, {_named(source.sha256)}). "
         "Came:\n  "
         + "\n  ".join(dict.fromkeys(came))
         + f"\nCheck the network (or the proxy) and run: coursekit data fetch {dataset.name}\n"
         + f"Or put the file there by hand: {target}"
     )
+
+
+def _named(sha256: str) -> str:
+    """Name a checksum for people."""
+    algorithm, _, digest = _checksum(sha256).partition(":")
+    return f"{'MD5' if algorithm == 'md5' else 'SHA-256'} {digest}"
 
 
 def _in_words(error: Exception) -> str:
@@ -687,11 +718,13 @@ def load(name: str) -> Splits:
     Raises
     ------
     ValueError
-        If there is no data set of that name, or it holds series.
+        If there is no data set of that name, or it holds series, or it is "dsprites", which has no parts.
     DataError
         If it cannot be had; see :func:`fetch`.
     """
     dataset = _dataset(name)
+    if name == "dsprites":
+        raise ValueError("name: dSprites has factors and no parts; use coursekit.data.dsprites(n) instead")
     if name not in _READERS:
         raise ValueError(f"{name!r} holds time series, whose lengths may differ: use load_series({name!r})")
     folder = fetch(name)

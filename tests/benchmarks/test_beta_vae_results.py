@@ -48,3 +48,17 @@ def test_a_rotation_costs_no_bound_and_most_of_the_score():
     for row in ROWS.values():
         assert max(row["turned"]["elbo_change"]) < 0.01
     assert np.mean(ROWS["beta 4"]["turned"]["mig"]) < 0.6 * np.mean(ROWS["beta 4"]["mig"])
+
+
+def test_the_figure_walks_down_the_curve():
+    stored = json.loads((RESULTS / "beta_vae_traversals.json").read_text())
+    assert stored["meta"]["command"] == "python -m benchmarks.beta_vae --traversals"
+    rows = [stored["rows"][f"beta {beta:g}"] for beta in beta_vae.FIGURE["betas"]]
+    assert (np.diff([row["rate"] for row in rows]) < 0).all()
+    assert (np.diff([row["distortion"] for row in rows]) > 0).all()
+    for row in rows:
+        assert len(row["pixels"]) == 5 * 9 * 256
+        assert (np.diff(row["share"]) <= 0).all()
+        assert sum(row["share"]) == pytest.approx(row["rate"], abs=1e-3)
+    silent = np.array([int(digit, 16) for digit in rows[-1]["pixels"]]).reshape(5, 9, 256)
+    assert np.ptp(silent, axis=1).max() <= 2  # of fifteen shades: at the largest price no row moves

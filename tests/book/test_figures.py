@@ -25,6 +25,7 @@ PAGES = {
     "projections": "gaussianization/projections",
     "evaluation": "practice/evaluation",
     "iterative": "gaussianization/iterative",
+    "beta_vae": "disentangling/beta_vae",
     "gan": "adversarial/gan",
     "wgan": "adversarial/wgan",
     "rate_invariant": "disentangling/rate_invariant",
@@ -48,6 +49,7 @@ SLIDER = {
     "iterative": "layers",
     "wgan": "shift",
     "rate_invariant": "when",
+    "beta_vae": "price",
 }
 CHOICES = {
     "kde": ["gaussian", "epanechnikov", "box"],

@@ -18,9 +18,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coursekit.data import DATASETS, DataError, cache_dir, datasets, download, fetch, load, shared_dir
+from coursekit.data import (
+    DATASETS,
+    DataError,
+    cache_dir,
+    datasets,
+    download,
+    dsprites,
+    fetch,
+    load,
+    shared_dir,
+)
 from coursekit.data.download import DataFile, Dataset, Source
 from coursekit.data.series import REAL_SERIES
+from coursekit.data.sprites import _read_dsprites
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -221,6 +232,7 @@ CHILD = """
 import sys
 from coursekit.data import DATASETS, download, fetch
 from coursekit.data.download import DataFile, Dataset, Source
+from coursekit.data.sprites import _read_dsprites
 url, sha256, size = sys.argv[1:]
 source = Source("file.bin", sha256, int(size), (url,))
 DATASETS["tiny"] = Dataset("tiny", "test", "none", "nobody", (DataFile("file.bin", sha256),), (source,))
@@ -496,6 +508,64 @@ def test_cifar_files_load(monkeypatch):
     assert len(splits.validation.X) + len(splits.train.X) == 5 * 2001 - 10
 
 
+def tiny_dsprites(manner, server, monkeypatch, md5=None):
+    """An archive in the form of dSprites, 3 x 2 x 5 x 4 x 2 images of 8 x 8, with an MD5 only."""
+    sizes = (1, 3, 2, 5, 4, 2)
+    classes = np.indices(sizes).reshape(6, -1).T
+    images = np.random.default_rng(0).integers(0, 2, (len(classes), 8, 8), np.uint8)
+    file = io.BytesIO()
+    np.savez_compressed(file, imgs=images, latents_classes=classes, metadata=np.array({"a": 1}, dtype=object))
+    server.files["file.bin"] = file.getvalue()
+    name, digest = download.DSPRITES_FILE, md5 or hashlib.md5(file.getvalue()).hexdigest()
+    source = Source(name, "md5:" + digest, 1, (url(server, manner),))
+    made = Dataset("dsprites", "test", "none", "nobody", (DataFile(name, "md5:" + digest),), (source,))
+    monkeypatch.setitem(DATASETS, "dsprites", made)
+    return images, classes
+
+
+def test_dsprites_load_whole_and_in_part(server, monkeypatch):
+    images, classes = tiny_dsprites("good", server, monkeypatch)
+    data = dsprites()
+    np.testing.assert_array_equal(data.X, images.reshape(-1, 64))
+    np.testing.assert_array_equal(data.factors, classes[:, 1:])
+    assert data.sizes == (3, 2, 5, 4, 2)
+    assert data.names == ("shape", "scale", "orientation", "posX", "posY")
+    some = dsprites(50, random_state=1)
+    rows = [np.flatnonzero((classes[:, 1:] == v).all(1))[0] for v in some.factors]
+    assert len(set(rows)) == 50
+    assert rows == sorted(rows)
+    np.testing.assert_array_equal(some.X, images[rows].reshape(50, 64))
+    np.testing.assert_array_equal(dsprites(50, random_state=1).X, some.X)
+    assert len(server.requests) == 1
+    with pytest.raises(ValueError, match="at most 240"):
+        dsprites(241)
+    with pytest.raises(ValueError, match="no parts"):
+        load("dsprites")
+
+
+def test_rows_are_found_across_blocks(tmp_path):
+    """10,000 images: more than two of the blocks in which the archive is read."""
+    images = np.random.default_rng(0).integers(0, 2, (10_000, 2, 2), np.uint8)
+    classes = np.zeros((10_000, 6), dtype=int)
+    np.savez_compressed(tmp_path / "a.npz", imgs=images, latents_classes=classes)
+    for n in (1, 37, 9_999, None):
+        found = _read_dsprites(tmp_path / "a.npz", n, 3).X
+        rows = np.sort(np.random.RandomState(3).permutation(10_000)[:n])
+        np.testing.assert_array_equal(found, images[rows].reshape(-1, 4))
+
+
+def test_dsprites_with_a_wrong_md5_are_refused(server, monkeypatch):
+    tiny_dsprites("good", server, monkeypatch, md5="0" * 32)
+    with pytest.raises(DataError, match="bytes with a wrong MD5"):
+        dsprites(3)
+
+
+def test_an_archive_that_is_not_dsprites(tmp_path):
+    np.savez(tmp_path / "other.npz", imgs=np.zeros((2, 4, 4), np.uint8))
+    with pytest.raises(DataError, match="not the dSprites archive"):
+        _read_dsprites(tmp_path / "other.npz", None, 0)
+
+
 def test_a_file_that_is_no_idx_file(monkeypatch):
     monkeypatch.setitem(DATASETS, "mnist", put("mnist", [gzip.compress(b"<html>")] * 4))
     with pytest.raises(DataError, match="not an IDX file"):
@@ -507,7 +577,7 @@ def test_a_file_that_is_no_idx_file(monkeypatch):
 
 def test_the_registry_is_whole():
     images = ["mnist", "binarized_mnist", "fashion_mnist", "cifar10"]
-    assert list(DATASETS) == [*images, *REAL_SERIES]
+    assert list(DATASETS) == [*images, "dsprites", *REAL_SERIES]
     assert sorted(download._READERS) == sorted(images)
     for name, dataset in DATASETS.items():
         assert dataset.name == name
@@ -518,9 +588,11 @@ def test_the_registry_is_whole():
         for source in dataset.sources:
             assert len(source.urls) >= 2
             assert source.size > 0
-            assert len(bytes.fromhex(source.sha256)) == 32
+            assert len(bytes.fromhex(source.sha256.removeprefix("md5:"))) == (
+                16 if name == "dsprites" else 32
+            )
         for file in dataset.files:
-            assert len(bytes.fromhex(file.sha256)) == 32
+            assert len(bytes.fromhex(file.sha256.removeprefix("md5:"))) == (16 if name == "dsprites" else 32)
 
 
 def test_the_table_says_size_licence_citation_and_place(server, monkeypatch):
@@ -558,3 +630,12 @@ def test_the_real_files_load(name):
     else:
         np.testing.assert_array_equal(np.bincount(splits.test.y), KNOWN[name])
         assert sum(np.bincount(part.y) for part in splits[:2]).sum() == train + 10_000
+
+
+@pytest.mark.dataset
+def test_the_real_dsprites_load():
+    assert "COURSEKIT_DATA" in os.environ, "point COURSEKIT_DATA at a cache that has the data sets"
+    data = dsprites(1000, random_state=0)
+    assert data.sizes == (3, 6, 40, 32, 32)
+    assert data.X.shape == (1000, 4096)
+    assert set(np.unique(data.X)) == {0, 1}
