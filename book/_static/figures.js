@@ -886,8 +886,8 @@
 
   /* A warp with one corner: where it is dragged, a series is told at another rate, and its inverse aligns it again. */
   function warpBoxes(width) {
-    const beside = width >= 600;
-    const side = beside ? 210 : Math.min(width - 70, 230);
+    const beside = width >= 520;
+    const side = beside ? 190 : Math.min(width - 70, 230);
     const warp = { left: 46, right: 46 + side, top: 14, bottom: 14 + side };
     const plot = beside
       ? { left: warp.right + 56, right: width - 12, top: 14, bottom: 14 + side }
