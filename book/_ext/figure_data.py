@@ -165,6 +165,14 @@ def rates() -> dict[str, Any]:
     return {"models": models, "entropy": np.log(len(sprites().X)), "steps": 9, "side": 16}
 
 
+def posed() -> dict[str, Any]:
+    """A small decoder of templates with its gauge, and codes of ten digits with their spread."""
+    path = RESULTS / "transform_autoencoder.json"
+    row = json.loads(path.read_text(encoding="utf-8"))["rows"]["figure"]
+    kept = {key: row[key] for key in ("layers", "gauge", "codes")}
+    return {**kept, "spread": np.std(row["codes"], axis=0).round(3).tolist()}
+
+
 def script() -> str:
     """The data as a script that sets one global variable."""
     law = Bimodal()
@@ -187,6 +195,7 @@ def script() -> str:
         "gan": film(),
         "warp": warp(),
         "rates": rates(),
+        "posed": posed(),
     }
     return f"window.courseFigures = {json.dumps(data, separators=(',', ':'))};\n"
 
@@ -212,6 +221,7 @@ def reference(figure: str, **settings: Any) -> dict[str, Any]:
         "wgan": _wgan,
         "rate_invariant": _rate_invariant,
         "beta_vae": _beta_vae,
+        "transform_autoencoder": _transform_autoencoder,
     }[figure](**settings)
 
 
@@ -416,3 +426,24 @@ def _beta_vae(price: float) -> dict[str, Any]:
         "active": (np.array(row["share"]) > 0.1).sum(),
         "perfect": np.log(np.prod(sprites().sizes)) - row["rate"],
     }
+
+
+def _transform_autoencoder(
+    digit: str, turn: float, scale: float, right: float, up: float, first: float, second: float
+) -> dict[str, Any]:
+    import torch
+
+    from coursekit.disentangling.transform_autoencoder import TransformAutoencoder
+
+    row = posed()
+    width = len(row["layers"][0]["bias"])
+    model = TransformAutoencoder(256, code_dim=4, hidden=(width,)).double()
+    kinds, exact = ("weight", "bias"), torch.float64
+    values = [torch.tensor(layer[kind], dtype=exact) for layer in row["layers"] for kind in kinds]
+    names = [name for name, _ in model.decoder.named_parameters()]
+    model.decoder.load_state_dict(dict(zip(names, values, strict=True)))
+    model.gauge.copy_(torch.tensor(row["gauge"], dtype=exact))
+    code = np.array(row["codes"][int(digit)]) + np.array(row["spread"]) * [first, second, 0, 0]
+    code, pose = torch.tensor(code)[None], torch.tensor([[turn, scale, right, up]], dtype=exact)
+    image, template = model.decode(pose, code)[0].detach(), model.template(code)[0].detach()
+    return {"y": image.numpy(), "template": template.numpy(), "ink": float(image.sum())}

@@ -156,11 +156,34 @@
   }
 
   // A decoder's layers, with x / (1 + exp(-x)) between them: probabilities of ink, pixel by pixel.
-  function decodeLayers(z) {
+  function decodeLayers(z, layers = data.decoder.layers) {
     const affine = (layer, input) => layer.weight.map((row, i) => layer.bias[i] + sum(row.map((w, j) => w * input[j])));
     const logistic = (x) => 1 / (1 + Math.exp(-x));
-    const last = data.decoder.layers.length - 1;
-    return data.decoder.layers.reduce((x, layer, i) => affine(layer, x).map((y) => (i < last ? y * logistic(y) : logistic(y))), z);
+    const last = layers.length - 1;
+    return layers.reduce((x, layer, i) => affine(layer, x).map((y) => (i < last ? y * logistic(y) : logistic(y))), z);
+  }
+
+  // Two affine maps [a, b, x; c, d, y] one after the other: first `right`, then `left`.
+  function composeMaps(left, right) {
+    return left.map(([a, b, t]) => [0, 1, 2].map((k) => a * right[0][k] + b * right[1][k] + (k === 2 ? t : 0)));
+  }
+
+  // A square image moved by an affine map in half-widths, right and up: each pixel looks back, between four others.
+  function warpImage(pixels, [[a, b, x], [c, d, y]]) {
+    const side = Math.round(Math.sqrt(pixels.length));
+    const area = a * d - b * c;
+    const at = (i, j) => (i >= 0 && i < side && j >= 0 && j < side ? pixels[i * side + j] : 0);
+    return pixels.map((_, index) => {
+      const u = (2 * (index % side) + 1) / side - 1 - x;
+      const v = 1 - (2 * Math.floor(index / side) + 1) / side - y;
+      const column = (((d * u - b * v) / area + 1) * side - 1) / 2;
+      const row = ((1 - (a * v - c * u) / area) * side - 1) / 2;
+      const [left, top] = [Math.floor(column), Math.floor(row)];
+      const [p, q] = [column - left, row - top];
+      const upper = (1 - p) * at(top, left) + p * at(top, left + 1);
+      const lower = (1 - p) * at(top + 1, left) + p * at(top + 1, left + 1);
+      return (1 - q) * upper + q * lower;
+    });
   }
 
   // Nats lost on N(0, I) in d dimensions when all but the share `kept` of a model's samples come from N(0, 9 I):
@@ -598,6 +621,13 @@
     return { plane, digit, height: beside ? plane.bottom + 46 : digit.top + 8 * digit.cell + 16 };
   }
 
+  // Two images of sixteen pixels side by side.
+  function posedBoxes(width) {
+    const cell = Math.min((width - 36) / 32, 15);
+    return { cell, left: [6, 24 + 16 * cell] };
+  }
+  const signed = (v) => (Math.abs(v) < 5e-3 ? "0.00" : `${v > 0 ? "+" : "−"}${Math.abs(v).toFixed(2)}`);
+
   FIGURES.vae = {
     plot: "The latent plane with a movable point among encoded test digits, and the digit that the decoder draws there.",
     height: (width) => latentBoxes(width).height,
@@ -955,6 +985,44 @@
         `${rate}. Distance from the template: ${number(found.direct)} value by value, ${number(found.dtw)} by dynamic time ` +
         `warping, ${number(found.after)} once aligned.`;
       return { text, shown: { y, aligned, ...found } };
+    },
+  };
+
+  /* A template, drawn from the code, and the same moved by the pose: the two never mix. */
+  FIGURES.transform_autoencoder = {
+    plot: "Two grey images of sixteen by sixteen pixels: the template of the code, and the template moved by the pose.",
+    height: (width) => posedBoxes(width).cell * 16 + 40,
+    legend: [["ck-other", "ink"]],
+    controls: [
+      { name: "turn", label: "Turn", min: -1.5, max: 1.5, step: 0.05, value: 0.4, show: (v) => `${signed(v)} rad` },
+      { name: "scale", label: "Log-scale", min: -0.5, max: 0.5, step: 0.02, value: 0, show: signed },
+      { name: "right", label: "Shift right", min: -0.5, max: 0.5, step: 0.02, value: 0.2, show: signed },
+      { name: "up", label: "Shift up", min: -0.5, max: 0.5, step: 0.02, value: 0, show: signed },
+      { name: "digit", label: "Code of a", options: Object.fromEntries(range(10, (k) => [`${k}`, `${k}`])) },
+      { name: "first", label: "Code, first number", min: -2, max: 2, step: 0.1, value: 0, show: signed },
+      { name: "second", label: "Code, second number", min: -2, max: 2, step: 0.1, value: 0, show: signed },
+    ],
+    draw(svg, width, { digit, turn, scale, right, up, first, second }) {
+      const { layers, gauge, codes, spread } = data.posed;
+      const code = codes[digit].map((c, i) => c + spread[i] * [first, second, 0, 0][i]);
+      const raw = decodeLayers(code, layers);
+      const [c, s] = [Math.exp(scale) * Math.cos(turn), Math.exp(scale) * Math.sin(turn)];
+      const template = warpImage(raw, gauge);
+      const y = warpImage(raw, composeMaps([[c, -s, right], [s, c, up]], gauge));
+      const { cell, left } = posedBoxes(width);
+      [template, y].forEach((pixels, k) => {
+        const label = add(svg, "g", { class: "ck-axis" });
+        add(label, "text", { x: left[k], y: 16 }, k ? "moved by the pose" : "template of the code");
+        add(svg, "rect", { class: "ck-paper", x: left[k] - 1, y: 25, width: 16 * cell + 2, height: 16 * cell + 2 });
+        pixels.forEach((p, i) => {
+          const place = { x: left[k] + (i % 16) * cell, y: 26 + Math.floor(i / 16) * cell };
+          add(svg, "rect", { class: "ck-ink", ...place, width: cell + 0.3, height: cell + 0.3, "fill-opacity": p.toFixed(3) });
+        });
+      });
+      const moved = `turned by ${signed(turn)} radians, scaled by ${Math.exp(scale).toFixed(2)}, shifted by ${signed(right)} and ${signed(up)} half-widths`;
+      const ink = sum(y);
+      const text = `The template of this code, ${moved}: ${number(ink)} pixels of ink.`;
+      return { text, shown: { y, template, ink } };
     },
   };
 

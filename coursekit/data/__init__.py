@@ -3,6 +3,7 @@
 Importing this package is quick and silent, and touches no network.
 """
 
+from coursekit.data.affine import Posed, PosedSplits, affine_digits, affine_mnist
 from coursekit.data.download import DATASETS, DataError, cache_dir, datasets, fetch, load, shared_dir
 from coursekit.data.images import Logit, Part, Splits, bits_per_dim, digits, mnist_sample
 from coursekit.data.series import RealSeries, SeriesPart, WarpedSeries, load_series, to_length, warped_series
@@ -17,6 +18,8 @@ __all__ = [
     "Logit",
     "Part",
     "Pinwheel",
+    "Posed",
+    "PosedSplits",
     "RealSeries",
     "Rings",
     "SeriesPart",
@@ -25,6 +28,8 @@ __all__ = [
     "SwissRoll",
     "TwoMoons",
     "WarpedSeries",
+    "affine_digits",
+    "affine_mnist",
     "bits_per_dim",
     "cache_dir",
     "datasets",

@@ -29,6 +29,7 @@ PAGES = {
     "gan": "adversarial/gan",
     "wgan": "adversarial/wgan",
     "rate_invariant": "disentangling/rate_invariant",
+    "transform_autoencoder": "disentangling/transform_autoencoder",
 }
 # The slider of each figure, and every value of its list of choices.
 SLIDER = {
@@ -50,6 +51,7 @@ SLIDER = {
     "wgan": "shift",
     "rate_invariant": "when",
     "beta_vae": "price",
+    "transform_autoencoder": "turn",
 }
 CHOICES = {
     "kde": ["gaussian", "epanechnikov", "box"],
@@ -62,6 +64,7 @@ CHOICES = {
     "gan": ["1:1, non-saturating", "1:10, non-saturating"],
     "wgan": ["0", "0.5", "1"],
     "rate_invariant": ["0", "1"],
+    "transform_autoencoder": ["0", "4", "7"],
 }
 # Five steps up reach the level 0.35, where the law with atoms jumps; twenty the level of the flat stretch.
 KEYS = {
