@@ -142,6 +142,13 @@ def test_the_adversary_tells_reconstructions_from_mixtures():
     torch.testing.assert_close(model.loss(x, player="adversary", generator=seeded()), expected)
 
 
+def test_the_adversary_sends_no_gradient_to_the_coder():
+    model, x = made(), bits()
+    model.loss(x, player="adversary", generator=seeded()).sum().backward()
+    assert all(w.grad is None for part in (model.encoder, model.decoder) for w in part.parameters())
+    assert all(float(w.grad.abs().sum()) > 0 for w in model.adversary.parameters())
+
+
 def test_each_player_moves_its_own_weights():
     model, x = made(), bits()
     groups = {name: [id(w) for w in group] for name, group in model.players().items()}
