@@ -32,7 +32,7 @@ __all__ = [
     "all_sum",
 ]
 
-_LEAST, _MOST = 1e-3, 1e3  # slopes stay between these
+_LEAST, _MOST = 1e-3, 1e3  # slopes stay between these, in units of the column's mean slope
 
 
 def _phi(z: Tensor) -> Tensor:
@@ -159,8 +159,9 @@ class KnotMap(MarginalMap):
     ) -> KnotMap:
         """Store knots `x`, `z` (d, K) and slopes at them (d, K); without slopes the map is piecewise linear.
 
-        They are kept in the dtype of `like`. Where `z` rises by less than a thousandth of `x` it is made to
-        rise so much.
+        They are kept in the dtype of `like`. Where `z` rises at less than a thousandth of the column's mean
+        slope it is made to rise so much, and slopes above a thousand times it are cut: in units of the
+        column, so that the map of grams is the map of tons.
 
         Raises
         ------
@@ -170,12 +171,14 @@ class KnotMap(MarginalMap):
         width, height = x.diff(dim=1), z.diff(dim=1)
         if not bool((width > 0).all() and (height >= 0).all()):
             raise ValueError("knots: expected increasing x and increasing z in every column")
-        height = torch.maximum(height, _LEAST * width)
+        unit = (z[:, -1:] - z[:, :1]) / (x[:, -1:] - x[:, :1])
+        unit = torch.where(unit > 0, unit, 1.0)
+        height = torch.maximum(height, _LEAST * unit * width)
         z = z[:, :1] + nn.functional.pad(height.cumsum(dim=1), (1, 0))
         if slopes is None:
             left, right = height / width, height / width
         else:
-            slopes = slopes.clamp(_LEAST, _MOST)
+            slopes = torch.minimum(torch.maximum(slopes, _LEAST * unit), _MOST * unit)
             left, right = slopes[:, :-1], slopes[:, 1:]
         a, dtype = self.shrink, (x if like is None else like).dtype
         self.x, self.z = x.to(dtype).contiguous(), ((1 - a) * z + a * x).to(dtype).contiguous()
@@ -271,6 +274,32 @@ def smooth(mass: Tensor, bandwidth: Tensor) -> Tensor:
     return wide[:, : mass.shape[1]].clamp(min=0)
 
 
+def spread_cells(mass: Tensor, bandwidth: Tensor) -> tuple[Tensor, Tensor]:
+    """Spread each cell's mass (d, K) by a Gaussian of `bandwidth` (d,) in cells.
+
+    Unlike ``smooth`` it never rings. That multiplies by a Gaussian in the frequencies which the grid has; for
+    a bandwidth below two cells this is the transform of a kernel with lobes that fall like 1/k^2 only.
+
+    Returns
+    -------
+    Tensor of shape (d, K)
+        What falls into each cell.
+    Tensor of shape (d, K - 1)
+        The density, per cell's width, at the inner edges.
+    """
+    cells = mass.shape[1]
+    steps = torch.arange(cells + 1, device=mass.device, dtype=mass.dtype)
+    t = (steps - 0.5) / bandwidth[:, None]  # from a cell's middle to edges on its right
+    kernel = _normal_cdf(t[:, 1:]) - _normal_cdf(t[:, :-1])  # (d, K), by distance in cells
+    kernel = torch.cat([kernel, kernel[:, -1:], kernel[:, 1:].flip(1)], dim=1)  # (d, 2K), both sides
+    edge = _phi(t[:, 1:]) / bandwidth[:, None]
+    edge = torch.cat([edge, edge.flip(1)], dim=1)
+    waves = torch.fft.rfft(mass, n=2 * cells)
+    inside, at = (torch.fft.irfft(waves * torch.fft.rfft(k), n=2 * cells) for k in (kernel, edge))
+    # below is the rounding of the FFT
+    return tuple(torch.where(part > 1e-12, part, 0.0) for part in (inside[:, :cells], at[:, : cells - 1]))
+
+
 def probit_of_cells(mass: Tensor) -> Tensor:
     """Give the normal quantiles (d, K - 1) at the inner edges of cells with `mass` (d, K), summing to one."""
     below = mass.cumsum(dim=1)[:, :-1]
@@ -280,13 +309,34 @@ def probit_of_cells(mass: Tensor) -> Tensor:
     return torch.where(below < 0.5, lower, -upper)
 
 
-def normal_cells(edges: Tensor) -> Tensor:
-    """Mass (d, K) of the standard normal law between edges (d, K + 1), the outermost taken as infinite."""
+def log_normal_cells(edges: Tensor) -> Tensor:
+    """Log-mass (d, K) of the standard normal law between edges (d, K + 1), the outermost taken as infinite.
+
+    By logarithms, because the mass itself underflows beyond 38 deviations.
+    """
     edges = nn.functional.pad(edges[:, 1:-1], (1, 0), value=-math.inf)
     edges = nn.functional.pad(edges, (0, 1), value=math.inf)
-    side = torch.where(edges[:, 1:] + edges[:, :-1] > 0, -1.0, 1.0)  # look at the half where nothing cancels
-    mass = (_normal_cdf(side * edges[:, 1:]) - _normal_cdf(side * edges[:, :-1])).abs()
-    return mass.clamp(min=1e-300)
+    left, right = edges[:, :-1], edges[:, 1:]
+    upper = left + right > 0  # look at the half where nothing cancels
+    near = torch.special.log_ndtr(torch.where(upper, -left, right))
+    far = torch.special.log_ndtr(torch.where(upper, -right, left))
+    return near + torch.log1p(-torch.exp(far - near))
+
+
+def log_ndtri(log_p: Tensor) -> Tensor:
+    """Find the normal quantile of a probability given by its logarithm: the inverse of ``log_ndtr``."""
+    z = torch.special.ndtri(log_p.clamp(min=-600).exp())
+    small = -torch.sqrt(-2 * log_p.clamp(max=-600))
+    for _ in range(5):  # Newton; far out the derivative of log_ndtr is -z, up to 1/z
+        small = small + (torch.special.log_ndtr(small) - log_p.clamp(max=-600)) / small
+    return torch.where(log_p < -600, small, z)
+
+
+def probit_of_log_cells(log_mass: Tensor) -> Tensor:
+    """Do what ``probit_of_cells`` does, from logarithms, so that quantiles beyond 37 are right too."""
+    below = log_mass.logcumsumexp(dim=1)[:, :-1]
+    above = log_mass.flip(1).logcumsumexp(dim=1).flip(1)[:, 1:]
+    return torch.where(below < -math.log(2), log_ndtri(below), -log_ndtri(above))
 
 
 class _FromHistogram(KnotMap):
@@ -389,16 +439,17 @@ class KDEMap(_FromHistogram):
         spread = ((below < 0.75).sum(dim=1) - (below < 0.25).sum(dim=1)).clamp(min=1) * width / 1.34
         h = self.bandwidth * 0.9 * torch.minimum(deviation, spread) * n**-0.2
         h = torch.maximum(h, 0.5 * width)
-        soft = smooth(mass, h / width)
+        soft, rise = spread_cells(mass, h / width)
         narrow = (1 + (h / deviation).square()).rsqrt()  # undoes the variance that the kernel adds
-        soft = torch.where(soft > 1e-12, soft, 0.0)  # below is the rounding of the FFT
-        tail = normal_cells((edges - mean[:, None]) / deviation[:, None])
-        soft = soft / soft.sum(dim=1, keepdim=True)
-        weight = self._weight(soft, tail, n * h / deviation)
-        soft = (1 - weight) * soft + weight * tail
-        z = probit_of_cells(soft / soft.sum(dim=1, keepdim=True))  # at the inner edges
-        density = 0.5 * (soft[:, 1:] + soft[:, :-1]) / width[:, None]
-        slopes = density / _phi(z) / narrow[:, None]
+        t = (edges - mean[:, None]) / deviation[:, None]
+        tail, whole = log_normal_cells(t), soft.sum(dim=1, keepdim=True)
+        soft, rise = soft / whole, rise / whole / width[:, None]
+        weight = self._weight(soft, tail.exp(), n * h / deviation)
+        mixed = torch.logaddexp((1 - weight).log() + soft.log(), weight.log() + tail)
+        z = probit_of_log_cells(mixed)  # at the inner edges, as what follows
+        normal = -0.5 * t[:, 1:-1].square() - (deviation[:, None] * math.sqrt(2 * math.pi)).log()
+        density = torch.logaddexp((1 - weight).log() + rise.log(), weight.log() + normal)
+        slopes = torch.exp(density + 0.5 * (z * z + math.log(2 * math.pi))) / narrow[:, None]
         knots = mean[:, None] + narrow[:, None] * (edges[:, 1:-1] - mean[:, None])
         chord = z.diff(dim=1) / knots.diff(dim=1)
         slopes[:, 0], slopes[:, -1] = chord[:, 0], chord[:, -1]  # the tails go on as the last bins do

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.special import ndtri_exp
 from scipy.stats import norm, rankdata
 
 from coursekit import check
@@ -18,7 +19,16 @@ from coursekit.gaussianization import (
     QuantileMap,
     SplineMap,
 )
-from coursekit.gaussianization.marginals import MARGINALS, histogram, normal_cells, probit_of_cells, smooth
+from coursekit.gaussianization.marginals import (
+    MARGINALS,
+    histogram,
+    log_ndtri,
+    log_normal_cells,
+    probit_of_cells,
+    probit_of_log_cells,
+    smooth,
+    spread_cells,
+)
 
 MAPS = {
     "ecdf": ECDFMap,
@@ -170,10 +180,65 @@ def test_tools_of_the_grid():
     mass[0, 50] = 1.0
     expected = norm.pdf(np.arange(-50, 51) / 4.0) / 4.0
     np.testing.assert_allclose(smooth(mass, torch.tensor([4.0]).double())[0], expected, atol=1e-6)
+    for h in (0.5, 4.0):
+        inside, at = spread_cells(mass, torch.tensor([h]).double())
+        place = (np.arange(-50, 52) - 0.5) / h
+        np.testing.assert_allclose(inside[0], np.diff(norm.cdf(place)), atol=1e-11)
+        np.testing.assert_allclose(at[0], norm.pdf(place[1:-1]) / h, atol=1e-11)
     edges = torch.linspace(-12, 12, 25, dtype=torch.float64)[None]
-    cells = normal_cells(edges)
-    assert float(cells.sum()) == pytest.approx(1.0, abs=1e-12)
-    np.testing.assert_allclose(probit_of_cells(cells)[0], edges[0, 1:-1], atol=1e-6)
+    cells = log_normal_cells(edges)
+    assert float(cells.exp().sum()) == pytest.approx(1.0, abs=1e-12)
+    np.testing.assert_allclose(probit_of_cells(cells.exp())[0], edges[0, 1:-1], atol=1e-6)
+    wide = torch.linspace(-300, 300, 301, dtype=torch.float64)[None]
+    np.testing.assert_allclose(probit_of_log_cells(log_normal_cells(wide))[0], wide[0, 1:-1], atol=1e-9)
+    log_p = -np.logspace(-3, 6, 200)
+    np.testing.assert_allclose(log_ndtri(torch.tensor(log_p)), ndtri_exp(log_p), rtol=1e-8, atol=1e-8)
+
+
+def with_outlier():
+    """2,000 normal numbers and one at 200: the deviation is 4.6, the outlier 44 of them away."""
+    x = np.random.default_rng(4).normal(size=(2000, 1))
+    return torch.tensor(np.concatenate([x, [[200.0]]]))
+
+
+def test_kde_map_beyond_an_outlier_is_its_formula():
+    """There only the Gaussian part is left; scipy's logarithms say where that is, 50 deviations out too."""
+    x = with_outlier()
+    fitted = KDEMap(tail=0.1, noise=0.0).fit(x)
+    at = torch.linspace(226.0, 238.0, 13, dtype=torch.float64)[:, None]
+    z, log_det = (part.flatten().numpy() for part in fitted.forward_and_log_det(at))
+    t = (at.flatten().numpy() - float(x.mean())) / float(x.std())
+    expected = -ndtri_exp(np.log(0.1) + norm.logsf(t))
+    np.testing.assert_allclose(z, expected, rtol=0.03)
+    slope = np.log(0.1 / float(x.std())) + norm.logpdf(t) - norm.logpdf(expected)
+    np.testing.assert_allclose(log_det, slope, atol=0.05)
+
+
+def test_columns_with_heavy_tails_come_back_from_anywhere():
+    rng = np.random.default_rng(5)
+    x = np.stack([rng.standard_cauchy(3000), rng.standard_t(1.5, 3000), rng.lognormal(0, 3, 3000)], axis=1)
+    fitted = KDEMap().fit(torch.tensor(x))
+    reach = torch.tensor(np.ptp(x, axis=0))
+    steps = torch.cat([-torch.logspace(6, -3, 40), torch.logspace(-3, 6, 40)]).double()
+    at = torch.cat([torch.tensor(x[:200]), steps[:, None] * reach])
+    z, log_det = fitted.forward_and_log_det(at)
+    np.testing.assert_allclose(fitted.inverse(z), at, rtol=1e-7, atol=1e-7)
+    at.requires_grad_()
+    slopes = torch.autograd.grad(fitted.forward_and_log_det(at)[0].sum(), at)[0]
+    np.testing.assert_allclose(slopes.log().sum(dim=1), log_det, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("make", MAPS.values(), ids=MAPS)
+@pytest.mark.parametrize("unit", [1e-5, 1e6])
+def test_the_map_of_grams_is_the_map_of_tons(make, unit):
+    """The law of a column in other units, less what is pulled to the identity, which knows no units."""
+    layer = make()
+    layer.shrink = 0.0
+    x = columns()
+    z, log_det = layer.fit(x).forward_and_log_det(x)
+    other, other_det = layer.fit(unit * x).forward_and_log_det(unit * x)
+    np.testing.assert_allclose(other, z, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(other_det + x.shape[1] * math.log(unit), log_det, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("make", MAPS.values(), ids=MAPS)
