@@ -12,6 +12,10 @@ prints a table and writes `results/gaussianization.json`, row by row (resumable)
               "transport, seed S": {NAME: {"diverged", "cloud", "fresh"}, "floor", "excursions", ...},
               "refit, seed S": {NAME: {"before", "after", "fit"}}}}
 
+Settings were chosen on data of the seeds 0 and 1; the rows are of draws, training and test, that nothing was
+chosen on. On the digits every model's settings are those which the validation images prefer, seed by seed,
+the choice included in "fit"; the 500 test images are the course's.
+
 "toy" is the ten-dimensional curved law below, whose log-density is known; "gap" is the mean of its log p less
 that of the model over the same 10,000 test points, in nats. "fit" and "score" (10,000 points) are process CPU
 seconds on one thread; what is compared stands in one row, run back to back. "mass" is the integral of the
@@ -54,10 +58,12 @@ from coursekit.gaussianization import (  # noqa: E402
 from coursekit.metrics import sliced_wasserstein  # noqa: E402
 from coursekit.train import train  # noqa: E402
 
-SEEDS = (0, 1, 2)
+SEEDS = (11, 12, 13)  # settings were chosen on seeds 0 and 1, with other test points
 SETTINGS = {
     "seeds": SEEDS,
     "test": 10_000,
+    "test seed": 20_000,
+    "layers": 60,
     "threads": 1,
     "flow steps": {"toy": 600, "roll": 400, "digits": 250},
 }
@@ -127,10 +133,12 @@ def log_prob(model: Any, x: Array, device: str = "cpu") -> Array:
 # ------------------------------------------------------------------------------------ the curved toy
 
 
-def toy(n: int, seed: int, device: str = "cpu", *, flows: bool = False, layers: int = 80) -> dict[str, Any]:
+def toy(
+    n: int, seed: int, device: str = "cpu", *, flows: bool = False, layers: int = SETTINGS["layers"]
+) -> dict[str, Any]:
     law = CurvedToy()
     x, log_p = law.sample(n, seed)
-    test, truth = law.sample(SETTINGS["test"], 10_000)
+    test, truth = law.sample(SETTINGS["test"], SETTINGS["test seed"] + seed)
     found = {}
 
     def judge(name: str, make: Callable[[], Any], **more: Any) -> None:
@@ -169,7 +177,7 @@ PLANE = np.stack(np.meshgrid(_AXIS, _AXIS, indexing="ij"), axis=-1).reshape(-1, 
 def roll(seed: int, device: str = "cpu", *, n: int = 4000, steps: int | None = None) -> dict[str, Any]:
     law = SwissRoll()
     x, held = law.sample(n, random_state=seed), law.sample(n // 5, random_state=500 + seed)
-    test = law.sample(SETTINGS["test"], random_state=10_000)
+    test = law.sample(SETTINGS["test"], random_state=SETTINGS["test seed"] + seed)
     found: dict[str, Any] = {"truth": law.entropy}
     steps = SETTINGS["flow steps"]["roll"] if steps is None else steps
 
@@ -216,10 +224,28 @@ def wide_log_prob(model: Any, x: Array, device: str) -> Array:
 # ------------------------------------------------------------------------------------ digits
 
 
-def pca_layers(count: int) -> list[torch.nn.Module]:
-    """Pixel by pixel first, with little smoothing; then principal components and halfway maps in turn."""
-    first = KDEMap(bandwidth=0.5, tail=0.02, noise=0.5)
-    return [first, *(layer for _ in range(count) for layer in (PCA(), KDEMap(shrink=0.5)))]
+def pca_layers(count: int, bandwidth: float, shrink: float) -> list[torch.nn.Module]:
+    """Pixel by pixel first, with little smoothing; then principal components and partial maps in turn."""
+    first = KDEMap(bandwidth=bandwidth, tail=0.02, noise=0.5)
+    return [first, *(layer for _ in range(count) for layer in (PCA(), KDEMap(shrink=shrink)))]
+
+
+def stack(count: int, data: tuple[Tensor, Tensor], seed: int, device: str) -> IterativeGaussianizer:
+    """The settings that the validation images prefer, of four."""
+    fits = []
+    for bandwidth, shrink in ((0.5, 0.5), (0.5, 0.75), (1.0, 0.5), (1.0, 0.75)):
+        model = IterativeGaussianizer(64, layers=pca_layers(count, bandwidth, shrink), patience=15).to(device)
+        fits.append(model.fit(data[0], held_out=data[1], random_state=seed))
+    return min(fits, key=lambda fit: min(fit.history["held_out"]))
+
+
+def coupled(data: tuple[Tensor, Tensor], seed: int, device: str) -> RealNVP:
+    """The width that the validation images prefer, of two; each flow at its best epoch."""
+    steps, fits = SETTINGS["flow steps"]["digits"], []
+    for width in (64, 128):
+        options = {"layers": 6, "hidden": (width,), "mixing": "permutation"}
+        fits.append(flow(RealNVP, *data, seed, steps, device, **options))
+    return min(fits, key=lambda fit: min(fit[1][1]))[0]
 
 
 def mixture(x: Array, held: Array, seed: int) -> GaussianMixture:
@@ -240,20 +266,10 @@ def digit_rows(seed: int, device: str = "cpu", *, count: int = 60, flows: bool =
         bits[name] = bits_per_dim(log_prob(model, test, device) + log_det)
         found[name] = {"bits": bits[name].mean(), "se": bits[name].std() / len(test) ** 0.5, "fit": fit}
 
-    def ours() -> Any:
-        model = IterativeGaussianizer(64, layers=pca_layers(count), patience=15).to(device)
-        return model.fit(data[0], held_out=data[1], random_state=seed)
-
-    steps = SETTINGS["flow steps"]["digits"]
-    judge("Gaussianization", ours)
+    judge("Gaussianization", lambda: stack(count, data, seed, device))
     judge("GMM-10", lambda: mixture(x, held, seed))
     if flows:
-        judge(
-            "RealNVP",
-            lambda: flow(RealNVP, *data, seed, steps, device, layers=6, hidden=(128,), mixing="permutation")[
-                0
-            ],
-        )
+        judge("RealNVP", lambda: coupled(data, seed, device))
     paired = {}
     for name in [name for name in bits if name != "Gaussianization"]:
         difference = bits["Gaussianization"] - bits[name]
@@ -305,7 +321,7 @@ def refit(seed: int, device: str = "cpu", *, n: int = 4000, steps: int = 500) ->
     """A fifth more data: fit the layers anew, or let a trained flow go on from where it is."""
     law = SwissRoll()
     x, held = law.sample(n + n // 5, random_state=seed), law.sample(n // 5, random_state=500 + seed)
-    test = law.sample(SETTINGS["test"], random_state=10_000)
+    test = law.sample(SETTINGS["test"], random_state=SETTINGS["test seed"] + seed)
     held_out, found = single(held, device), {}
     for name in ("Gaussianization", "neural spline"):
         if name == "neural spline":
