@@ -20,6 +20,8 @@ their rate-invariant sequences, of the series read at the inverse warps. "gauge"
 and the mean of the inverse warps of the training series before the gauge is fixed; "gauge_test": of the test
 series after.
 
+Row "few": the same numbers of the warp with 1200 training series, and "raw", the accuracy of these series.
+
 Rows "trace", "gunpoint", "pickup_gestures" (they need the data in the cache, or a network)::
 
     {"label", "length", "lengths", "raw", "dtw", "dtw_own_lengths",
@@ -60,6 +62,7 @@ from coursekit.train import train
 
 SEEDS = [0, 1, 2]
 PACKAGE = f"dtaidistance {metadata.version('dtaidistance')}"
+FEW = 1200  # training series of the row "few"
 SETTINGS = {
     "seeds": SEEDS,
     "train": 4000,
@@ -207,6 +210,14 @@ def network(build: Callable[[], TCNAutoencoder]) -> Callable[[int], dict[str, An
     return each
 
 
+def few(seed: int) -> dict[str, Any]:
+    """The warp with the first of the training series only, and what their neighbours say."""
+    known, test = draw(seed)
+    known = known._replace(X=known.X[:FEW], y=known.y[:FEW], warps=known.warps[:FEW])
+    model = fit(warping, known.X, seed)
+    return {"raw": neighbours(known.X, known.y, test.X, test.y)} | judge(model, known, test)
+
+
 def real(name: str) -> dict[str, Any]:
     """Nearest neighbour on a real set, by four distances."""
     known, test = load_series(name)
@@ -248,6 +259,7 @@ ROWS: dict[str, Callable[[], dict[str, Any]]] = {
     "AE 3": lambda: gather("code of 3", network(plain(3))),
     "AE 13": lambda: gather("code of 13", network(plain(13))),
     "warp 3 + 10": lambda: gather("code of 3, warp of 10", network(warping)),
+    "few": lambda: {**gather("code of 3, warp of 10, fewer series", few), "train": FEW},
     "trace": lambda: real("trace"),
     "gunpoint": lambda: real("gunpoint"),
     "pickup_gestures": lambda: real("pickup_gestures"),

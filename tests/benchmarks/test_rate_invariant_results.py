@@ -61,6 +61,15 @@ def test_the_warp_helps_the_code():
     assert np.mean(warp["correlation"]) > np.mean(warp["own_correlation"])
 
 
+def test_few_series_make_a_worse_code_and_an_overfitted_warp():
+    few, many = ROWS["few"], ROWS["warp 3 + 10"]
+    assert few["train"] < FILE["meta"]["settings"]["train"]
+    assert np.mean(few["accuracy"]) < np.mean(many["accuracy"])
+    overfitted, fitted = (np.divide(row["mse"], row["train_mse"]).mean() for row in (few, many))
+    assert overfitted > fitted
+    assert np.mean(few["accuracy"]) > np.mean(few["raw"])
+
+
 def test_the_gauge_that_was_fixed_on_training_series_holds_on_test_series():
     warp = ROWS["warp 3 + 10"]
     assert max(warp["gauge_test"]) < 0.5 * min(warp["gauge"])
