@@ -4,7 +4,7 @@
 
 writes `results/patches.json`, row by row (resumable)::
 
-    {"rows": {"mnist, seed S" | "ships, seed S":
+    {"rows": {"mnist, seed S" | "ships, seed S" | "mnist28, seed 0" | "ships32, seed 0":
                   {MODEL: {"bits", "se", "fit", "score", "held_out"}, "neighbours": {"test", "fresh",
                   "Gaussian"},
                    "samples": {"data", "fresh", "Gaussian"}},
@@ -14,8 +14,9 @@ writes `results/patches.json`, row by row (resumable)::
 
 MNIST: images that ship with the package, reduced to 14 x 14. Ships: the class of
 CIFAR-10 (`load("cifar10")`), grey, reduced to 16 x 16. Of both 2,000 + 500 + 500 images. Reduced are
-images by means of blocks of two by two, rounded to 256 levels again. "bits" are per dimension of the grey
-levels, on test images with uniform noise: an upper bound on the cost of the levels themselves.
+images by means of blocks of two by two, rounded to 256 levels again. "mnist28" and "ships32" are the same
+images as they are: 28 x 28, and 32 x 32 in colour; fewer models, one seed. "bits" are per dimension of the
+grey levels, on test images with uniform noise: an upper bound on the cost of the levels themselves.
 "neighbours" are median distances to the nearest training image, per pixel value. "fit" and "score" are CPU
 seconds ("score": per 1,000 images). Samples are bytes in hexadecimal.
 """
@@ -53,6 +54,8 @@ SETTINGS = {
     "seeds": SEEDS,
     "mnist": {"shape": (1, 14, 14), "size": 7, "scales": 2, "sweeps": 2, "whole": 3},
     "ships": {"shape": (1, 16, 16), "size": 4, "scales": 2, "sweeps": 2, "whole": 3},
+    "mnist28": {"shape": (1, 28, 28), "size": 7, "scales": 2, "sweeps": 2, "whole": 2},
+    "ships32": {"shape": (3, 32, 32), "size": 4, "scales": 2, "sweeps": 2, "whole": 1},
     "images": {"train": 2000, "held out": 500, "test": 500},
     "transport": {"n": 1000, "layers": 10, "fresh": 300},
 }
@@ -70,20 +73,30 @@ def small(x: Any) -> Bytes:
     return np.round(x).astype(np.uint8).reshape(n, -1)
 
 
-def mnist() -> tuple[Bytes, Bytes, Bytes]:
-    return tuple(
-        small(part.X[:: len(part.X) // n].reshape(-1, 28, 28))[:n]
-        for part, n in zip(mnist_sample(), SETTINGS["images"].values(), strict=True)
-    )  # type: ignore[return-value]
+def mnist28() -> tuple[Bytes, ...]:
+    """Digits as they are, (n, 28 * 28)."""
+    sizes = SETTINGS["images"].values()
+    return tuple(part.X[:: len(part.X) // n][:n] for part, n in zip(mnist_sample(), sizes, strict=True))
+
+
+def mnist() -> tuple[Bytes, ...]:
+    """The same, reduced, (n, 14 * 14)."""
+    return tuple(small(part.reshape(-1, 28, 28)) for part in mnist28())
 
 
 @functools.lru_cache(maxsize=1)
-def ships() -> tuple[Bytes, Bytes, Bytes]:
-    """Ships of CIFAR-10, grey, (n, 16 * 16)."""
-    return tuple(
-        small(part.X[part.y == SHIP][:n].reshape(-1, 3, 32, 32).mean(axis=1))
-        for part, n in zip(load("cifar10"), SETTINGS["images"].values(), strict=True)
-    )  # type: ignore[return-value]
+def ships32() -> tuple[Bytes, ...]:
+    """Ships of CIFAR-10 as they are, (n, 3 * 32 * 32)."""
+    sizes = SETTINGS["images"].values()
+    return tuple(part.X[part.y == SHIP][:n] for part, n in zip(load("cifar10"), sizes, strict=True))
+
+
+def ships() -> tuple[Bytes, ...]:
+    """The same, grey and reduced, (n, 16 * 16)."""
+    return tuple(small(part.reshape(-1, 3, 32, 32).mean(axis=1)) for part in ships32())
+
+
+DATA = {"mnist": mnist, "ships": ships, "mnist28": mnist28, "ships32": ships32}
 
 
 def noisy(levels: Any, generator: torch.Generator, device: str) -> Tensor:
@@ -151,7 +164,7 @@ def gaussianizer(
 
 def images(name: str, seed: int, device: str = "cpu") -> dict[str, Any]:
     generator = torch.Generator().manual_seed(seed)
-    raw = mnist() if name == "mnist" else ships()
+    raw, large = DATA[name](), name in ("mnist28", "ships32")
     x, held, test = (noisy(part, generator, device) for part in raw)
     d, options = x.shape[1], dict(SETTINGS[name])
     shape = options.pop("shape")
@@ -173,11 +186,14 @@ def images(name: str, seed: int, device: str = "cpu") -> dict[str, Any]:
 
     judge("pixels alone", lambda: Pixels(x))
     judge("Gaussian, full covariance", lambda: Gaussian(x, held, (0.1, 1.0, 10.0, 100.0, 1000.0)))
-    judge("pixels, then full covariance", lambda: Copula(x, held))
     fit = functools.partial(gaussianizer, x, held, shape, seed)
-    judge("whole images", lambda: fit(**options | {"scales": 1, "sweeps": 0, "whole": 5}))
-    judge("patches, grid never shifted", lambda: still(x, held, shape, seed, options["size"]))
-    judge("patches, not turned back", lambda: still(x, held, shape, seed, options["size"], turn_back=False))
+    if not large:
+        judge("pixels, then full covariance", lambda: Copula(x, held))
+        judge("whole images", lambda: fit(**options | {"scales": 1, "sweeps": 0, "whole": 5}))
+        judge("patches, grid never shifted", lambda: still(x, held, shape, seed, options["size"]))
+        judge(
+            "patches, not turned back", lambda: still(x, held, shape, seed, options["size"], turn_back=False)
+        )
     judge("patches", lambda: fit(**options | {"scales": 1, "sweeps": 4, "whole": 0}))
     judge("patches, pyramid, whole images", lambda: fit(**options))
 
@@ -188,7 +204,7 @@ def images(name: str, seed: int, device: str = "cpu") -> dict[str, Any]:
     found["samples"], found["neighbours"] = {}, {}
     for label, part in samples.items():
         levels = np.clip(np.floor(np.asarray(part, dtype=np.float64)), 0, 255).astype(np.uint8)
-        found["samples"][label] = levels[:20].tobytes().hex()
+        found["samples"][label] = levels[: 10 if large else 20].tobytes().hex()
         distance, _ = nearest_neighbours(levels[:300] / 256, raw[0] / 256)
         found["neighbours"]["test" if label == "data" else label] = np.median(distance) / d**0.5
     found["beyond"] = float(((fresh < -1) | (fresh > 257)).any(dim=1).float().mean())
@@ -286,6 +302,7 @@ ROWS: dict[str, Callable[[str], dict[str, Any]]] = {
     **{f"mnist, seed {s}": functools.partial(images, "mnist", s) for s in SEEDS},
     **{f"ships, seed {s}": functools.partial(images, "ships", s) for s in SEEDS},
     **{f"transport, seed {s}": functools.partial(transport, s) for s in SEEDS},
+    **{f"{name}, seed 0": functools.partial(images, name, 0) for name in ("mnist28", "ships32")},
 }
 
 

@@ -22,6 +22,18 @@ def test_all_rows_are_there_and_the_settings_are_those_of_the_program():
     assert FILE["meta"]["settings"] == json.loads(json.dumps(patches.SETTINGS))
 
 
+@pytest.mark.parametrize("kind", ["mnist28", "ships32"])
+def test_images_of_full_size(kind):
+    """Patches beat pixels alone and a covariance; samples stay in range, and none is a copy."""
+    row = ROWS[f"{kind}, seed 0"]
+    best = row["patches"]["bits"]
+    assert best < row["pixels alone"]["bits"]
+    assert best < row["Gaussian, full covariance"]["bits"]
+    assert row["neighbours"]["fresh"] > 0.5 * row["neighbours"]["test"]
+    length = 10 * np.prod(patches.SETTINGS[kind]["shape"])
+    assert all(len(bytes.fromhex(part)) == length for part in row["samples"].values())
+
+
 def test_each_kind_of_image_has_its_winner():
     """Photographs: shifted patches. Centred digits: exact pixels and one covariance; the list comes near."""
     copula = "pixels, then full covariance"
