@@ -61,7 +61,7 @@ def test_templates_vary_less_than_images():
 
 
 def test_strong_regularization_collapses_the_code():
-    for name in ("pose + code, beta 0.5",):
+    for name in ("pose + code, beta 0.5", "pose + code, consistency 100"):
         assert max(ROWS[name]["knn"]) < min(MAIN["knn"]) - 0.1
         assert min(ROWS[name]["error"]) > max(MAIN["error"])
     assert min(ROWS["pose + code, consistency 3"]["knn"]) > np.mean(MAIN["knn"])
@@ -71,6 +71,14 @@ def test_the_pose_costs_a_few_parameters_and_the_warp_none():
     counts = MAIN["parameters"]
     assert sum(value for name, value in counts.items() if name != "total") == counts["total"]
     assert counts["pose_head"] == 4 * 129
+
+
+def test_mnist_finds_where_its_digits_are():
+    """Shifts are found, and classes become linear; neighbours were not helped by the short training."""
+    row = ROWS["mnist pose + code"]
+    assert np.array(row["correlation"])[:, 4:].min() > 0.9
+    assert min(row["linear"]) > 2 * max(ROWS["mnist ae"]["linear"])
+    assert np.mean(row["variance"]["aligned"]) < np.mean(row["variance"]["images"]) / 2
 
 
 def test_maps_depend_on_their_settings():
