@@ -258,6 +258,12 @@ ROWS: dict[str, Callable[[], dict[str, Any]]] = {
     "pixels": lambda: pixels("moved"),
     "ae": _row("autoencoder, 12 latents", "ae", latent_dim=12),
     "pose + code": _row("pose 4 + code 8", "pose + code", code_dim=8),
+    "pose + code, beta 0.03": _row(
+        "pose 4 + code 8, β = 0.03", "pose + code", code_dim=8, strategy="betavae", beta=0.03
+    ),
+    "pose + code, mixing": _row(
+        "pose 4 + code 8, mixing", "pose + code", code_dim=8, strategy="mixing", chunks=4
+    ),
     "pose + code, beta 0.5": _row(
         "pose 4 + code 8, β = 0.5", "pose + code", code_dim=8, strategy="betavae", beta=0.5
     ),

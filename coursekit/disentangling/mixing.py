@@ -39,6 +39,7 @@ __all__ = [
     "arithmetic_trials",
     "chunk_retrieval",
     "draw_masks",
+    "draw_partners",
     "mix_chunks",
     "nearest_image",
     "random_like",
@@ -78,6 +79,30 @@ def draw_masks(n: int, chunks: int, *, generator: torch.Generator | None = None)
     place = None if generator is None else generator.device
     size = (check_count("n", n), check_count("chunks", chunks))
     return torch.rand(size, generator=generator, device=place) < 0.5
+
+
+def draw_partners(batch: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    """Pair each row of a batch with another one: the batch with itself, shifted by a random number of rows.
+
+    Parameters
+    ----------
+    batch : Tensor of shape (n, ...)
+        Rows; a single one is paired with itself.
+    generator : torch.Generator, optional
+        Source of the shift, on the device of `batch`.
+
+    Returns
+    -------
+    Tensor of shape (n,)
+        Place of each row's partner.
+
+    Notes
+    -----
+    Taught in :ref:`mixing`.
+    """
+    n, place = len(batch), batch.device
+    shift = torch.randint(1, max(n, 2), (1,), generator=generator, device=place)
+    return (torch.arange(n, device=place) + shift) % n
 
 
 def mix_chunks(first: Tensor, second: Tensor, mask: Tensor) -> Tensor:
@@ -380,10 +405,8 @@ class MixingAutoencoder(nn.Module):
         self, batch: Tensor, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Codes (n, latent_dim) of the batch, each row's partner (n,), mixed codes, and masks."""
-        n, place = len(batch), batch.device
-        shift = torch.randint(1, max(n, 2), (1,), generator=generator, device=place)
-        partner = (torch.arange(n, device=place) + shift) % n
-        mask = draw_masks(n, self.chunks, generator=generator).to(place)
+        partner = draw_partners(batch, generator=generator)
+        mask = draw_masks(len(batch), self.chunks, generator=generator).to(batch.device)
         z = self.encoder(batch)
         return z, partner, mix_chunks(z, z[partner], mask), mask
 

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from coursekit.base import Fitted, Likelihood, catalogued
+from coursekit.disentangling.mixing import draw_masks, draw_partners, mix_chunks
 from coursekit.latent.vae import DiagonalGaussian
 from coursekit.nn import check_count, check_rows, mlp
 
@@ -358,8 +359,12 @@ class TransformAutoencoder(nn.Module):
         + w\, |c(T_h x) - c(x)|^2
 
     with the second term for the strategy "betavae" only, where :math:`c \sim q(\cdot \mid x)` and p is the
-    standard normal law, and the third with a random pose h for each row. No strategy has a law for the pose,
-    so none has a density or samples.
+    standard normal law, and the third with a random pose h for each row. The strategy "mixing" has two terms
+    of `mixing.MixingAutoencoder` instead, on templates: with :math:`\tilde c` of chunks of x and of another
+    image, and :math:`\tilde x = T_\theta D(\tilde c)`, the cycle
+    :math:`|x - T_\theta D(m c(\tilde x) + (1 - m) c(x))|^2`, and the cross-entropy of a classifier that
+    sees the three templates and says whose each chunk is. No strategy has a law for the pose, so none has a
+    density or samples.
 
     Parameters
     ----------
@@ -371,10 +376,12 @@ class TransformAutoencoder(nn.Module):
         Similarities, or all affine maps that keep the orientation.
     hidden : sequence of int
         Widths of the encoder's trunk, at least one; the decoder has them backwards.
-    strategy : {"ae", "betavae"}
+    strategy : {"ae", "betavae", "mixing"}
         What regularizes the code.
     beta : float
-        Weight of the KL term, for "betavae".
+        Weight of the KL term, for "betavae"; 1 if left out.
+    chunks : int
+        Equal pieces of the code, for "mixing"; 4 if left out.
     consistency : float
         Weight w of the term that asks a moved image for the same code.
     consistency_reach : float
@@ -414,8 +421,9 @@ class TransformAutoencoder(nn.Module):
         code_dim: int = 8,
         pose_dim: int = 4,
         hidden: Sequence[int] = (128,),
-        strategy: Literal["ae", "betavae"] = "ae",
+        strategy: Literal["ae", "betavae", "mixing"] = "ae",
         beta: float | None = None,
+        chunks: int | None = None,
         consistency: float = 0.0,
         consistency_reach: float = 0.3,
     ) -> None:
@@ -426,10 +434,15 @@ class TransformAutoencoder(nn.Module):
             raise ValueError(
                 f"pose_dim, hidden: got {pose_dim!r} and {hidden!r}, expected 4 or 6, and a width"
             )
-        if strategy not in ("ae", "betavae"):
-            raise ValueError(f"strategy: got {strategy!r}, expected 'ae' or 'betavae'")
-        if beta is not None and strategy == "ae":
+        if strategy not in ("ae", "betavae", "mixing"):
+            raise ValueError(f"strategy: got {strategy!r}, expected 'ae', 'betavae' or 'mixing'")
+        if beta is not None and strategy != "betavae":
             raise ValueError(f"beta: got {beta!r}, which works with strategy='betavae' only")
+        if chunks is not None and strategy != "mixing":
+            raise ValueError(f"chunks: got {chunks!r}, which works with strategy='mixing' only")
+        self.chunks = check_count("chunks", 4 if chunks is None else chunks, 2)
+        if strategy == "mixing" and code_dim % self.chunks:
+            raise ValueError(f"chunks: got {self.chunks}, expected a divisor of code_dim={code_dim}")
         beta = (1.0 if beta is None else beta) if strategy == "betavae" else 0.0
         weights = {"beta": beta, "consistency": consistency, "consistency_reach": consistency_reach}
         for name, value in weights.items():
@@ -441,6 +454,8 @@ class TransformAutoencoder(nn.Module):
         self.pose_head = nn.Linear(hidden[-1], pose_dim)
         self.code_head = nn.Linear(hidden[-1], code_dim * (2 if strategy == "betavae" else 1))
         self.decoder = mlp(code_dim, dim, hidden=tuple(hidden)[::-1])
+        if strategy == "mixing":
+            self.classifier = mlp(3 * dim, self.chunks, hidden=hidden[-1:])
         nn.init.zeros_(
             self.pose_head.weight
         )  # training starts at the identity: every pose has a gradient there
@@ -566,6 +581,8 @@ class TransformAutoencoder(nn.Module):
             posterior = DiagonalGaussian(mean, code[:, self.code_dim :].clamp(-12.0, 12.0))
             drawn = posterior.rsample(1, generator=generator)[0]
             extra = self.beta * posterior.kl_to_prior()
+        elif self.strategy == "mixing":
+            extra = self._mixing(batch, _matrix(pose), code, generator)
         if self.consistency:
             noise = torch.rand(pose.shape, generator=generator, dtype=pose.dtype, device=pose.device)
             moved = _warp(batch, _matrix((2 * noise - 1) * self.reach * self.consistency_reach), self.side)
@@ -573,6 +590,20 @@ class TransformAutoencoder(nn.Module):
             extra = extra + self.consistency * (again - mean).square().sum(dim=1)
         image = _warp(self._draw(drawn), _matrix(pose), self.side)
         return (batch - image).square().sum(dim=1) + extra
+
+    def _mixing(
+        self, batch: Tensor, matrix: Tensor, code: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        """Cycle and classifier of each row; each mixture stands as its first image does."""
+        partner = draw_partners(batch, generator=generator)
+        mask = draw_masks(len(batch), self.chunks, generator=generator).to(batch.device)
+        template = self._draw(code)
+        mixed = self._draw(mix_chunks(code, code[partner], mask))
+        again = self._heads(_warp(mixed, matrix, self.side))[1]
+        unmixed = _warp(self._draw(mix_chunks(again, code, mask)), matrix, self.side)
+        logits = self.classifier(torch.cat([template, template[partner], mixed], dim=1))  # (n, chunks)
+        source = functional.binary_cross_entropy_with_logits(logits, mask.to(logits), reduction="none")
+        return (batch - unmixed).square().sum(dim=1) + source.mean(dim=1)
 
     @torch.no_grad()
     def fix_gauge(self, x: Tensor, *, max_iter: int = 100) -> TransformAutoencoder:

@@ -253,10 +253,37 @@ def test_consistency_is_the_distance_to_the_code_of_a_moved_image():
     )
 
 
+def test_mixing_swaps_chunks_and_reads_them_back():
+    """Row by row through what anybody can call: the mixture stands as A does, its A-chunks draw A again."""
+    x = pictures()
+    plain = made(code_dim=4)
+    model = made(code_dim=4, strategy="mixing", chunks=2)
+    model.load_state_dict(plain.state_dict(), strict=False)
+    source = seeded()
+    shift = int(torch.randint(1, len(x), (1,), generator=source))
+    mask = torch.rand(len(x), 2, generator=source) < 0.5
+    pose, code = model.encode(x)
+
+    def pick(first, second, row):
+        return torch.cat([(first if row[c] else second)[2 * c : 2 * c + 2] for c in range(2)])
+
+    wanted = []
+    for a in range(len(x)):
+        b = (a + shift) % len(x)
+        mixed = pick(code[a], code[b], mask[a])[None]
+        again = model.encode(model.decode(pose[a : a + 1], mixed)).code[0]
+        cycle = (x[a] - model.decode(pose[a : a + 1], pick(again, code[a], mask[a])[None])).square().sum()
+        seen = torch.cat([model.template(code[[a]]), model.template(code[[b]]), model.template(mixed)], 1)
+        chance = torch.sigmoid(model.classifier(seen))[0]
+        wanted.append(cycle - torch.where(mask[a], chance, 1 - chance).log().mean())
+    extra = model.loss(x, generator=seeded()) - plain.loss(x)
+    check.matches(extra, torch.stack(wanted), name="mixing", rtol=1e-8)
+
+
 def test_every_parameter_gets_a_gradient():
-    for strategy in ("ae", "betavae"):
+    for strategy in ("ae", "betavae", "mixing"):
         model = TransformAutoencoder(
-            81, code_dim=3, hidden=(12, 7), strategy=strategy, consistency=0.1
+            81, code_dim=4, hidden=(12, 7), strategy=strategy, consistency=0.1
         ).double()
         model.loss(pictures(), generator=seeded()).mean().backward()
         for name, weight in model.named_parameters():
@@ -346,6 +373,10 @@ def test_parameters_by_hand():
         ({"hidden": ()}, "hidden"),
         ({"strategy": "mix"}, "strategy"),
         ({"beta": 2.0}, "betavae"),
+        ({"beta": 2.0, "strategy": "mixing"}, "betavae"),
+        ({"chunks": 2}, "mixing"),
+        ({"strategy": "mixing", "code_dim": 6}, "divisor of code_dim=6"),
+        ({"strategy": "mixing", "chunks": 1}, "chunks"),
         ({"strategy": "betavae", "beta": -1.0}, "beta"),
         ({"consistency": -1.0}, "consistency"),
         ({"consistency_reach": np.inf}, "consistency_reach"),
