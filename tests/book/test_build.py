@@ -114,6 +114,16 @@ def test_budget_is_that_of_the_longest_matching_start():
     assert coursebook.over_budget(times, budgets, 1.5) == []
 
 
+@pytest.mark.parametrize(
+    ("python", "exponential", "slowness"),
+    [(1.0, 1.0, 1.0), (0.5, 0.5, 1.0), (2.0, 2.0, 2.0), (1.0, 3.0, 2.0), (3.0, 1.0, 2.0)],
+)
+def test_slowness_is_the_mean_of_python_s_and_of_arithmetic_s(monkeypatch, python, exponential, slowness):
+    spent = (python * execution.PYTHON_SECONDS, exponential * execution.EXPONENTIAL_SECONDS)
+    monkeypatch.setattr(execution, "yardstick", lambda: spent)
+    assert execution.slowness() == pytest.approx(slowness)
+
+
 def test_cpu_time_is_that_of_the_page():
     notebook = nbformat.v4.new_notebook()
     code = (
