@@ -47,6 +47,14 @@ def test_a_pose_makes_the_code_tell_classes_apart():
     assert min(ROWS["clean pixels"]["knn"]) > max(MAIN["knn"])
 
 
+def test_the_claim_holds_under_each_strategy():
+    for name in ("pose + code, beta 0.03", "pose + code, mixing"):
+        assert min(ROWS[name]["knn"]) > max(ROWS["ae"]["knn"]) + 0.2
+        assert np.array(ROWS[name]["correlation"]).min() > 0.85
+    assert min(ROWS["pose + code, mixing"]["knn"]) > max(MAIN["knn"])
+    assert min(ROWS["pose + code, mixing"]["error"]) > max(MAIN["error"])
+
+
 def test_poses_are_found_within_classes():
     assert np.array(MAIN["correlation"]).min() > 0.85
     assert np.array(MAIN["r2"]).min() > 0.8
