@@ -63,7 +63,7 @@ STAGES = [
     Stage("laws", 4, (shared("tests/test_laws.py"),)),
     Stage("grade path of the labs", 12, (shared("tests/labs"),)),
     Stage("nbval of the labs", 4, (pytest(*NBVAL),)),
-    Stage("sandboxed grading", 10, (shared("tests/grading"),)),
+    Stage("sandboxed grading", 10, (pytest("tests/grading"),)),
     Stage("book", 6, ((PYTHON, "book/_ext/build.py"),)),
     Stage("browser", 8, (shared("tests/book"),)),
     Stage("hub", 8, (pytest("tests/hub"),)),
