@@ -95,10 +95,10 @@ def test_a_page_that_was_slow_once_is_judged_by_its_second_run(tree):
     mark = tree / "ran"
     code = f"""import pathlib, time
 mark = pathlib.Path({str(mark)!r})
-end = time.process_time() + (0 if mark.exists() else 25)
+end = time.process_time() + (0 if mark.exists() else 30)
 mark.touch()
 while time.process_time() < end: pass"""
-    slack = 8 / 45  # of the budget: a page may take 8 s
+    slack = 5 / 45  # of the budget: a page may take 5 s on a quiet core
     first = build(tree, code, COURSEKIT_TIME_SLACK=str(slack))
     assert first.returncode == 0, first.stdout + first.stderr
     assert first.stdout.count("running 1 page") == 2
