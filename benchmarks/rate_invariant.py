@@ -54,9 +54,9 @@ from coursekit.disentangling.rate_invariant import (
     identity_warp,
     invert,
     karcher_mean,
+    warp_correlation,
     warp_distance,
-    within_class_correlation,
-    within_class_variance,
+    within_class_share,
 )
 from coursekit.train import train
 
@@ -144,11 +144,11 @@ def judge_warps(model: RateInvariantAutoencoder, known: WarpedSeries, test: Warp
     model.fix_gauge(tensor(known.X))
     found = model.warp(x).double().numpy()
     return {
-        "correlation": within_class_correlation(found, test.warps, test.y),
-        "own_correlation": within_class_correlation(found, test.warps, np.zeros(len(found))),
-        "within": within_class_variance(test.X, test.y),
-        "within_sequence": within_class_variance(model.rate_invariant(x).numpy(), test.y),
-        "within_aligned": within_class_variance(model.align(x).numpy(), test.y),
+        "correlation": warp_correlation(found, test.warps, test.y),
+        "own_correlation": warp_correlation(found, test.warps, np.zeros(len(found))),
+        "within": within_class_share(test.X, test.y),
+        "within_sequence": within_class_share(model.rate_invariant(x).numpy(), test.y),
+        "within_aligned": within_class_share(model.align(x).numpy(), test.y),
         "gauge": before,
         "gauge_test": away(test.X),
     }

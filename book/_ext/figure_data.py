@@ -399,11 +399,13 @@ def _rate_invariant(when: float, what: float, series: str) -> dict[str, Any]:
     import torch
     from dtaidistance import dtw
 
-    from coursekit.disentangling.rate_invariant import invert, resample
+    from coursekit.disentangling.rate_invariant import identity_warp, invert, resample
 
     template, noise = (np.array(part) for part in (warp()["templates"][int(series)], warp()["noise"]))
-    gamma = torch.tensor(np.interp(np.linspace(0, 1, len(template)), [0, when, 1], [0, what, 1]))[None]
-    x = resample(torch.tensor(template)[None], gamma) + torch.tensor(noise)
+    still = torch.tensor(template)
+    times = identity_warp(len(still), like=still).numpy()
+    gamma = torch.tensor(np.interp(times, [0, when, 1], [0, what, 1]))[None]
+    x = resample(still[None], gamma) + torch.tensor(noise)
     aligned = resample(x, invert(gamma))[0].numpy()
     x = x[0].numpy()
     return {

@@ -43,7 +43,9 @@ from coursekit.disentangling.rate_invariant import (
     karcher_mean,
     receptive_field,
     resample,
+    warp_correlation,
     warp_distance,
+    within_class_share,
 )
 from coursekit.disentangling.transform_autoencoder import (
     PoseAndCode,
@@ -104,8 +106,10 @@ __all__ = [
     "traverse",
     "traverse_chunks",
     "warp",
+    "warp_correlation",
     "warp_distance",
     "water_filling",
     "within_class_correlation",
+    "within_class_share",
     "within_class_variance",
 ]

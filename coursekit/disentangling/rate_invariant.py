@@ -36,9 +36,9 @@ __all__ = [
     "karcher_mean",
     "receptive_field",
     "resample",
+    "warp_correlation",
     "warp_distance",
-    "within_class_correlation",
-    "within_class_variance",
+    "within_class_share",
 ]
 
 
@@ -907,7 +907,7 @@ def _labelled(name: str, values: ArrayLike, classes: ArrayLike) -> tuple[NDArray
     return rows, [np.flatnonzero(labels == value) for value in np.unique(labels)]
 
 
-def within_class_variance(x: ArrayLike, classes: ArrayLike) -> float:
+def within_class_share(x: ArrayLike, classes: ArrayLike) -> float:
     """Share of the variance that lies within the classes, over all times.
 
     Parameters
@@ -933,7 +933,7 @@ def within_class_variance(x: ArrayLike, classes: ArrayLike) -> float:
 
     Examples
     --------
-    >>> within_class_variance([[0.0, 1.0], [0.0, 1.0], [2.0, 0.0]], [0, 0, 1])
+    >>> within_class_share([[0.0, 1.0], [0.0, 1.0], [2.0, 0.0]], [0, 0, 1])
     0.0
     """
     rows, members = _labelled("x", x, classes)
@@ -944,7 +944,7 @@ def within_class_variance(x: ArrayLike, classes: ArrayLike) -> float:
     return float(within / total)
 
 
-def within_class_correlation(found: ArrayLike, true: ArrayLike, classes: ArrayLike) -> float:
+def warp_correlation(found: ArrayLike, true: ArrayLike, classes: ArrayLike) -> float:
     """Correlation of found and true warps, after the mean of each class has been taken off at each time.
 
     A warp is known only up to a common reparametrization that may differ between codes, so the means of the

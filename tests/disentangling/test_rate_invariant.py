@@ -27,9 +27,9 @@ from coursekit.disentangling.rate_invariant import (
     karcher_mean,
     receptive_field,
     resample,
+    warp_correlation,
     warp_distance,
-    within_class_correlation,
-    within_class_variance,
+    within_class_share,
 )
 from coursekit.train import train
 
@@ -366,29 +366,29 @@ def test_training_finds_the_warps_of_one_template():
     train(model, x, steps=150, batch_size=40, lr=1e-2, schedule="cosine", random_state=0, device="cpu")
     with torch.no_grad():
         assert float(model.loss(x).mean()) / 32 < 0.02
-        assert within_class_correlation(model.warp(x), gamma, np.zeros(120)) > 0.8
+        assert warp_correlation(model.warp(x), gamma, np.zeros(120)) > 0.8
 
 
 # ------------------------------------------------------------------ scores
 
 
-def test_within_class_variance_is_the_share_of_the_analysis_of_variance():
+def test_within_class_share_is_the_share_of_the_analysis_of_variance():
     rng = np.random.default_rng(0)
     y = np.arange(90) % 3
     x = rng.normal(size=(3, 8))[y] + 0.5 * rng.normal(size=(90, 8))
     between = sum(30 * np.square(x[y == k].mean(0) - x.mean(0)).sum() for k in range(3))
-    assert within_class_variance(x, y) == pytest.approx(1 - between / np.square(x - x.mean(0)).sum())
-    assert within_class_variance(x, np.zeros(90)) == pytest.approx(1)
+    assert within_class_share(x, y) == pytest.approx(1 - between / np.square(x - x.mean(0)).sum())
+    assert within_class_share(x, np.zeros(90)) == pytest.approx(1)
 
 
 def test_correlation_forgives_a_shift_of_each_class_and_nothing_else():
     data = warped_series(300, random_state=0)
     offset = 0.1 * np.sin(np.arange(6))[data.y][:, None] * np.sin(np.pi * np.linspace(0, 1, 64))
-    assert within_class_correlation(data.warps + offset, data.warps, data.y) == pytest.approx(1)
+    assert warp_correlation(data.warps + offset, data.warps, data.y) == pytest.approx(1)
     shuffled = data.warps[np.random.default_rng(0).permutation(300)]
-    assert abs(within_class_correlation(shuffled, data.warps, data.y)) < 0.25
+    assert abs(warp_correlation(shuffled, data.warps, data.y)) < 0.25
     back = invert(torch.as_tensor(data.warps)).numpy()
-    assert within_class_correlation(back, data.warps, data.y) < -0.8
+    assert warp_correlation(back, data.warps, data.y) < -0.8
 
 
 # ------------------------------------------------------------------ bad input
@@ -429,11 +429,11 @@ GAMMA = warps()
         (lambda: RateInvariantAutoencoder(64, pieces=0), "pieces: got 0"),
         (lambda: small().code(normal(2, 20)), "got series of 20 values, expected 16; bring them"),
         (lambda: small().fix_gauge(normal(0, 16)), "no warps"),
-        (lambda: within_class_variance(np.zeros((3, 2)), [0, 1]), "x: got shape"),
-        (lambda: within_class_variance(np.zeros((3, 2)), [0, 1, 1]), "all series are alike"),
-        (lambda: within_class_variance([[np.nan, 1.0]], [0]), "hold NaN"),
-        (lambda: within_class_correlation(GAMMA, GAMMA, np.arange(5)), "all alike"),
-        (lambda: within_class_correlation(GAMMA, GAMMA[:, ::3], np.zeros(5)), "true: got shape"),
+        (lambda: within_class_share(np.zeros((3, 2)), [0, 1]), "x: got shape"),
+        (lambda: within_class_share(np.zeros((3, 2)), [0, 1, 1]), "all series are alike"),
+        (lambda: within_class_share([[np.nan, 1.0]], [0]), "hold NaN"),
+        (lambda: warp_correlation(GAMMA, GAMMA, np.arange(5)), "all alike"),
+        (lambda: warp_correlation(GAMMA, GAMMA[:, ::3], np.zeros(5)), "true: got shape"),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused(call, words):
